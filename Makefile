@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# weft: the top Makefile. Kbuild beside it builds the module; everything else is built here.
+#
+#	make			daemon, tools and module
+#	make unit		builds and runs the unit tests	(make unit T=wire: only tests/unit/test_wire.c)
+#	make check		everything that is tested; make help lists its parts
+#
+# O=DIR puts all output below DIR (default: build). Two builds in one tree need two of them.
+# Sources are found by their folder: a new file in daemon/FOLDER, tests/unit and so on needs no line here. Two lists
+# are kept by hand: PURE_SRC below and the module's objects in Kbuild.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+
+O ?= build
+override O := $(abspath $(O))
+top := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
+version := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+
+.PHONY: all
+all: userspace module
+
+# --- What is built from what -----------------------------------------------------------------------------------------
+
+# Files under kernel/ that compile in userspace too, into libweftpure.a: the daemon, tests and fuzzers link them.
+PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c) \
+	$(wildcard $(addprefix kernel/,chunk/chunker.c chunk/extent.c chunk/hash.c chunk/header.c node/wire.c))
+
+DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
+WEFT_SRC := $(wildcard tools/weft/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+SIM_SRC := $(wildcard tests/sim/sim_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+# Programs for VM cases: each .c is one.
+CASE_SRC := $(wildcard tests/vm/cases/*/*.c)
+# Everything else in the tests' folders is linked into each program of its folder.
+TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+SIM_LIB_SRC := $(filter-out $(SIM_SRC),$(wildcard tests/sim/*.c))
+
+obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
+
+# --- Flags -----------------------------------------------------------------------------------------------------------
+
+CC := gcc
+PKG_CONFIG := pkg-config
+WARNINGS := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wno-unused-parameter
+CFLAGS ?= -O2 -g
+base_cflags := -std=gnu11 -pthread -D_GNU_SOURCE -DWEFT_VERSION='"$(version)"' $(WARNINGS) \
+	-I$(top) -I$(top)/uapi -I$(top)/kernel -I$(top)/daemon
+test_cflags := -I$(top)/tests -I$(top)/tests/lib
+
+ifdef SANITIZE
+base_cflags += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+base_ldflags := -fsanitize=address,undefined
+endif
+
+# Looked up once and only where something is linked or compiled with it.
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft liburing libmnl libnl-genl-3.0 2>/dev/null)
+daemon_libs := $(shell $(PKG_CONFIG) --libs raft lmdb liburing libmnl 2>/dev/null)
+tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null) $(daemon_libs)
+test_libs := -lcmocka $(tool_libs)
+
+# A SIMD file is compiled for its own instruction set; who calls it has checked the CPU.
+simd_cflags = $(if $(findstring _ssse3,$(1)),-mssse3) $(if $(findstring _avx2,$(1)),-mavx2) \
+	$(if $(findstring _avx512,$(1)),-mavx512f -mavx512bw -mavx512vl) $(if $(findstring _gfni,$(1)),-mgfni -mavx2)
+
+# --- Programs --------------------------------------------------------------------------------------------------------
+
+programs := $(if $(DAEMON_SRC),$(O)/weftd) $(if $(WEFT_SRC),$(O)/weft) \
+	$(patsubst tools/%.c,$(O)/%,$(wildcard tools/mount.weft.c tools/umount.weft.c))
+unit_programs := $(patsubst tests/unit/%.c,$(O)/unit/%,$(UNIT_SRC))
+sim_programs := $(patsubst tests/sim/%.c,$(O)/sim/%,$(SIM_SRC))
+replay_programs := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%.replay,$(FUZZ_SRC))
+fuzz_programs := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+case_programs := $(patsubst tests/vm/cases/%.c,$(O)/cases/%,$(CASE_SRC))
+
+libs := $(O)/libweftd.a $(O)/libweftpure.a
+link = $(CC) $(CFLAGS) -pthread $(base_ldflags) $(LDFLAGS) -o $@ -Wl,--as-needed -Wl,--start-group $(filter %.o %.a,$^) \
+	-Wl,--end-group
+
+.PHONY: userspace tests
+userspace: $(programs)
+tests: $(unit_programs) $(sim_programs) $(case_programs)
+
+$(O)/weftd: $(O)/obj/daemon/main.o $(libs)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(daemon_libs)
+
+$(O)/weft: $(call obj,$(WEFT_SRC)) $(libs)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(tool_libs)
+
+$(O)/mount.weft $(O)/umount.weft: $(O)/%: $(O)/obj/tools/%.o $(libs)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(tool_libs)
+
+$(O)/libweftd.a: $(call obj,$(filter-out daemon/main.c,$(DAEMON_SRC)))
+$(O)/libweftpure.a: $(call obj,$(PURE_SRC))
+$(O)/libweftest.a: $(call obj,$(TEST_LIB_SRC))
+$(O)/libweftunit.a: $(call obj,$(UNIT_LIB_SRC))
+$(O)/libweftsim.a: $(call obj,$(SIM_LIB_SRC))
+# The list of members is part of what an archive depends on: a removed source must leave it.
+$(O)/%.a: $(O)/%.members
+	@mkdir -p $(@D)
+	@echo "  AR      $(@:$(O)/%=%)"
+	@rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+.PHONY: FORCE
+$(O)/%.members: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(members_$*) | cmp -s - $@ || printf '%s\n' $(members_$*) >$@
+members_libweftd := $(DAEMON_SRC)
+members_libweftpure := $(PURE_SRC)
+members_libweftest := $(TEST_LIB_SRC)
+members_libweftunit := $(UNIT_LIB_SRC)
+members_libweftsim := $(SIM_LIB_SRC)
+
+$(unit_programs): $(O)/unit/%: $(O)/obj/tests/unit/%.o $(O)/libweftunit.a $(O)/libweftest.a $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(test_libs)
+
+$(sim_programs): $(O)/sim/%: $(O)/obj/tests/sim/%.o $(O)/libweftsim.a $(O)/libweftest.a $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(test_libs)
+
+$(case_programs): $(O)/cases/%: $(O)/obj/tests/vm/cases/%.o $(O)/libweftest.a $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(test_libs)
+
+# replay: any compiler, feeds files to the target. The fuzzer itself needs clang with its runtime.
+$(replay_programs): $(O)/fuzz/%.replay: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay.o $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(test_libs)
+
+$(fuzz_programs): $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) -fsanitize=fuzzer $(test_libs)
+
+$(O)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(base_cflags) $(CFLAGS) $(CPPFLAGS) $(pkg_cflags) $(if $(filter tests/%,$<),$(test_cflags)) \
+		$(call simd_cflags,$<) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+
+# --- Module ----------------------------------------------------------------------------------------------------------
+
+# KERNEL=DIR names prepared headers; else the running kernel's, else those of the stock kernel in the cache.
+.PHONY: module
+module:
+	@tools/build-module "$(O)" "$(KERNEL)"
+
+# --- Tests -----------------------------------------------------------------------------------------------------------
+
+.PHONY: unit unit-sanitized sim deps help clean
+unit: $(unit_programs)
+	@tests/lib/run-tap unit $(if $(T),$(O)/unit/test_$(T),$(unit_programs))
+
+unit-sanitized:
+	@$(MAKE) --no-print-directory O=$(O)/asan SANITIZE=1 unit
+
+sim: $(sim_programs)
+	@tests/lib/run-tap sim $(if $(T),$(O)/sim/sim_$(T),$(sim_programs))
+
+deps:
+	@tools/deps
+
+help:
+	@sed -n '3,13s/^#\t\{0,1\}//p' Makefile
+	@echo "Parts of check: unit unit-sanitized sim"
+
+clean:
+	rm -rf $(O)
