@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * nl.h - requests to the daemon: the module's only way to ask for what it does not decide itself
+ *
+ * A request is built by its owner, queued by class, fetched by a bound socket, answered (or taken back when the socket
+ * closes, to be fetched by the next), and completed exactly once. While it is queued or fetched the queue holds a
+ * reference; an answer whose waiter was killed is still handed to .abandoned, so that what it brought is not lost.
+ * Mutating requests take a slot of the session before they are queued and keep it until they are answered.
+ */
+#ifndef _WEFT_NL_H
+#define _WEFT_NL_H
+
+#include <linux/completion.h>
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <net/netlink.h>
+
+#include "uapi/weft_payload.h"
+
+struct weft_cluster;
+struct weft_mount;
+struct weft_request;
+
+/* --- cluster: embedded in struct weft_cluster; owned by nl/ ------------------------------------------------------ */
+struct weft_nl_cluster {
+	spinlock_t lock;                      /* all below */
+	u64 generation;                       /* 0: no daemon has been bound yet */
+	struct list_head socks;               /* sockets of this generation */
+	struct list_head queue[WEFT_CLASSES]; /* requests that wait to be fetched, by class, oldest first */
+	struct list_head fetched;             /* requests that a socket has */
+	unsigned long unbound_since;          /* jiffies, when socks is empty */
+	wait_queue_head_t bound_wait;
+	struct delayed_work watchdog;         /* says what waits for 10 s */
+};
+
+/* --- mount: slots of the session ---------------------------------------------------------------------------------- */
+struct weft_nl_mount {
+	spinlock_t lock;
+	unsigned long slot_busy[WEFT_SLOTS / BITS_PER_LONG];
+	u64 slot_sequence[WEFT_SLOTS];
+	wait_queue_head_t slot_wait;
+	struct list_head requests;            /* all requests of this mount, for umount -f */
+	u64 lease_deadline;                   /* CLOCK_BOOTTIME ns */
+};
+
+/* --- request.c ------------------------------------------------------------------------------------------------------ */
+struct weft_request {
+	refcount_t ref;
+	struct list_head link;                /* in a queue or the fetched list */
+	struct list_head mount_link;
+	struct weft_cluster *cluster;
+	struct weft_mount *mount;             /* NULL for requests of the cluster */
+	u64 id;
+	u16 op;                               /* enum weft_request_op */
+	u8 class;                             /* 1 .. WEFT_CLASSES */
+	bool mutating;                        /* takes a slot */
+	u32 slot;                             /* WEFT_SLOT_NONE */
+	u64 sequence;
+	u64 ino;                              /* for `weft ps` */
+	pid_t pid;
+	ktime_t born;
+	unsigned long state;                  /* bits; completion is owned by whoever sets COMPLETED */
+	void *out;                            /* payload, attributes of enum weft_p */
+	u32 out_len, out_size;
+	int out_error;                        /* first failure of weft_request_add*() */
+	void *in;                             /* answer's payload */
+	u32 in_len;
+	u32 status;                           /* enum weft_status */
+	u64 applied;
+	struct completion done_wait;
+	void (*done)(struct weft_request *req);      /* async: runs on weft's WQ_MEM_RECLAIM queue, may sleep on memory */
+	void (*abandoned)(struct weft_request *req); /* the waiter was killed and the answer came; same context */
+	void *private;
+	struct work_struct work;
+};
+
+/*
+ * Make a request. @hint: bytes of payload expected; it grows up to WEFT_PAYLOAD_MAX. @mount may be NULL. The caller owns
+ * one reference and drops it with weft_request_put(). NULL when out of memory.
+ */
+struct weft_request *weft_request_alloc(struct weft_cluster *cluster, struct weft_mount *mount, u16 op, u8 class,
+					size_t hint, gfp_t gfp);
+void weft_request_put(struct weft_request *req);
+
+/* Add attributes. Failures are kept in the request and returned by call or submit; so no need to check each. */
+void weft_request_add(struct weft_request *req, u16 type, const void *data, size_t len);
+void weft_request_add_u32(struct weft_request *req, u16 type, u32 value);
+void weft_request_add_u64(struct weft_request *req, u16 type, u64 value);
+/* Room for len bytes to be filled by the caller, zeroed; NULL on failure (kept too). */
+void *weft_request_reserve(struct weft_request *req, u16 type, size_t len);
+
+/*
+ * Send and wait, killable and freezable. Returns 0 when the answer's status is OK; a negative errno made from the status
+ * otherwise (req->status tells which); -EINTR when the waiter was killed (then .abandoned runs when the answer comes and
+ * the caller must not touch req but to put it); -EIO after umount -f, ABORT or a lost session. Never called with a folio
+ * locked or from reclaim.
+ */
+int weft_request_call(struct weft_request *req);
+
+/*
+ * Send; req->done(req) runs exactly once, with req->status set (WEFT_ST_ABORTED, WEFT_ST_SESSION_LOST when ended from here).
+ * The queue has its own reference, the caller keeps its one. Returns 0, or a negative errno and done will not run.
+ * Never sleeps for the daemon; may sleep for memory. If no slot is free the request waits for one in order.
+ */
+int weft_request_submit(struct weft_request *req);
+
+/* The errno of an answer's status. */
+int weft_status_errno(u32 status);
+const char *weft_status_text(u32 status);
+
+/*
+ * Attributes of the answer: the last of each type in tb[], NULL if absent; every one has the length of its structure (checked
+ * by policy). -EPROTO when malformed. Repeated types are walked with weft_answer_for_each().
+ */
+int weft_answer_parse(const struct weft_request *req, const struct nlattr *tb[WEFT_P_NR]);
+#define weft_answer_for_each(req, attr, rem, wanted)                                                     \
+	nla_for_each_attr(attr, (struct nlattr *)(req)->in, (req)->in_len, rem)                           \
+		if (nla_type(attr) == (wanted))
+
+/* --- cluster.c: find and hold clusters ----------------------------------------------------------------------------- */
+/* By name (or NULL: the only bound one). ERR_PTR: -ENOENT unknown, -ENOTUNIQ several, -ENOTCONN no daemon is bound. */
+struct weft_cluster *weft_cluster_find(struct net *net, const char *name);
+void weft_cluster_get(struct weft_cluster *cluster);
+void weft_cluster_put(struct weft_cluster *cluster);
+bool weft_cluster_bound(const struct weft_cluster *cluster);
+
+/* --- slot.c ---------------------------------------------------------------------------------------------------------- */
+int weft_nl_mount_init(struct weft_mount *mount);
+void weft_nl_mount_exit(struct weft_mount *mount);
+/* End every wait of the mount: queued requests are completed with status; fetched ones too, their late answers dropped. */
+void weft_nl_mount_abort(struct weft_mount *mount, u32 status);
+
+/* --- family.c -------------------------------------------------------------------------------------------------------- */
+int weft_nl_init(void);
+void weft_nl_exit(void);
+
+#endif /* _WEFT_NL_H */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * node.h - the way to every store: hosts, their connections, groups; storing and fetching stored chunks
+ *
+ * io/ hands over whole jobs: "store this plaintext as one chunk" (struct weft_put) and "bring these bytes of that chunk"
+ * (struct weft_get). Choosing a group, coding, checksums, spares, hedging, degraded reads and their deadlines happen below
+ * this line. A job ends exactly once, in process context, by its .done.
+ *
+ * What a connection receives goes into buffers that belong to the request, never into page cache folios: an answer that
+ * comes late has nowhere to do harm. Bytes are copied to the job's destination once, after their CRCs were checked.
+ */
+#ifndef _WEFT_NODE_H
+#define _WEFT_NODE_H
+
+#include <linux/bvec.h>
+#include <linux/hashtable.h>
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/rhashtable.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "uapi/weft_wire.h"
+#include "uapi/weft_payload.h"
+
+struct weft_cluster;
+struct weft_mount;
+struct socket;
+
+/* --- cluster: embedded in struct weft_cluster; owned by node/ ------------------------------------------------------ */
+struct weft_node_cluster {
+	spinlock_t lock;              /* tables; readers use RCU */
+	struct rhashtable hosts;      /* struct weft_host by number */
+	struct rhashtable stores;     /* store number -> host */
+	struct rhashtable groups;     /* struct weft_group by id */
+	struct list_head open_groups; /* in the order in which they are taken */
+	struct delayed_work reaper;   /* drops connections that nobody has used, and all of them when nobody is left */
+};
+
+int weft_node_cluster_init(struct weft_cluster *cluster);
+void weft_node_cluster_exit(struct weft_cluster *cluster);
+
+/* --- commands of the daemon (called by nl/control.c; sleep on memory only) ----------------------------------------- */
+/* Takes its own reference on @sock's file when it succeeds. @kind: bulk or small; @sock may be NULL. */
+int weft_host_set(struct weft_cluster *cluster, u32 host, const char *name, u32 state, const u32 *stores,
+		  unsigned int n_stores, u32 kind, struct socket *sock, struct netlink_ext_ack *extack);
+int weft_host_del(struct weft_cluster *cluster, u32 host);
+int weft_group_set(struct weft_cluster *cluster, u64 group, u64 domain, u8 k, u8 m, u32 flags, u32 weight,
+		   const __le32 *slots, struct netlink_ext_ack *extack);
+int weft_group_del(struct weft_cluster *cluster, u64 group);
+
+/* --- chunks as readers know them ------------------------------------------------------------------------------------ */
+/* Immutable once published; shared by the extents that point into it. */
+struct weft_chunk {
+	refcount_t ref;
+	struct rcu_head rcu;
+	u64 group;
+	u64 number;
+	u64 sid_session;
+	u64 sid_counter;
+	u32 plain_len, stored_len, shard_len;
+	u32 key_id;
+	u8 codec, cipher, k, m;
+	u8 n_exceptions;
+	struct {
+		u8 index;
+		u32 store;            /* WEFT_STORE_NONE: missing */
+	} exceptions[];
+};
+
+/* From an answer; everything is checked (lengths, k and m, geometry). ERR_PTR(-EPROTO), ERR_PTR(-ENOMEM). */
+struct weft_chunk *weft_chunk_decode(const void *info, size_t len);
+/* From a put that ended well and the number that COMMIT gave. */
+struct weft_put;
+struct weft_chunk *weft_chunk_from_put(const struct weft_put *put, u64 number, gfp_t gfp);
+void weft_chunk_get(struct weft_chunk *chunk);
+void weft_chunk_put(struct weft_chunk *chunk);
+
+/* --- fetching --------------------------------------------------------------------------------------------------------- */
+struct weft_get {
+	struct weft_mount *mount;
+	struct weft_chunk *chunk;     /* the caller's reference, held until done */
+	u32 offset, length;           /* in the plaintext */
+	const struct bio_vec *bvec;   /* destination: length bytes; the caller's until done */
+	unsigned int n_bvec;
+	u64 ino, file_offset;         /* for messages */
+	void (*done)(struct weft_get *get);
+	void *private;
+	/* results */
+	int error;                    /* 0, -EIO (too many shards gone; an event was sent), -EILSEQ, -ENOMEM, -EINTR aborted */
+	bool remap;                   /* a store said "not here": ask EXTENTS again, an error only if nothing changed */
+	bool degraded;                /* some bytes were decoded */
+};
+
+/* Starts the job; never fails at once, never sleeps for a peer. */
+void weft_get_submit(struct weft_get *get);
+
+/* --- storing ----------------------------------------------------------------------------------------------------------- */
+struct weft_put {
+	struct weft_mount *mount;
+	u64 ino, file_offset;         /* for the shard header */
+	u32 plain_len;
+	const struct bio_vec *bvec;   /* the plaintext; must not change until done (copied or under writeback) */
+	unsigned int n_bvec;
+	bool sync;                    /* somebody waits: goes before background work */
+	void (*done)(struct weft_put *put);
+	void *private;
+	/* results */
+	int error;                    /* 0; -EAGAIN: nothing can move now, park; -ENOSPC; -EIO; -ENOMEM; aborted: -EINTR */
+	u64 sid_session, sid_counter;
+	u64 group;
+	u32 stored_len, shard_len;
+	u8 k, m;
+	struct {
+		u32 store;            /* that acknowledged, or WEFT_STORE_NONE */
+		u32 table_crc;
+	} shards[WEFT_SHARDS_MAX];
+	/* private to node/ */
+	void *state;
+};
+
+/*
+ * Starts the job. The sid is made here. Chooses an open group of the volume's k + m (1 + m below ec_min) whose stores are
+ * all reachable, else asks the daemon for another or a narrower one. Ends when enough shards are acknowledged: all of them,
+ * or, past the hedge time with a spare tried, k + max(1, m - 1) (all if m <= 1).
+ */
+void weft_put_submit(struct weft_put *put);
+/* After the COMMIT of the put was answered: acknowledgements that come from now on are reported as SHARDS_STORED. */
+void weft_put_committed(struct weft_put *put, u64 number);
+/* Frees what node/ keeps for a put that is done (after committed, or instead of it). */
+void weft_put_release(struct weft_put *put);
+
+/* The lowest sid counter of the mount that is still in use, for COMMIT's done_below. */
+u64 weft_put_lowest(struct weft_mount *mount);
+
+/* End every job of the mount with -EINTR; returns when the last .done has run. May sleep. */
+void weft_node_mount_abort(struct weft_mount *mount);
+
+int weft_node_init(void);
+void weft_node_exit(void);
+
+#endif /* _WEFT_NODE_H */

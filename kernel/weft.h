@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * weft.h - the objects that all folders of the module share, and the order of locks
+ *
+ *   weft_cluster   one cluster as one network namespace sees it: the bound daemon, the requests that wait for it (nl/), the
+ *                  hosts and groups (node/). Found by (struct net, UUID); lives while a bridge is bound, a mount uses it or
+ *                  a host's connections have not been dropped yet.
+ *   weft_mount     one super block: a volume of a cluster. One for all mounts of a volume in a network namespace.
+ *   weft_inode     a file, directory or link.
+ *
+ * Dependencies between folders run one way: vfs -> io -> chunk -> ec, io -> node, all of them -> nl (requests) and obs;
+ * nothing -> vfs but through what this header declares. Each folder embeds its part of an object as a struct of its own.
+ *
+ * Order of locks, outermost first (a lock may be taken while those above it are held, never the other way):
+ *
+ *   sb_start_write
+ *   inode->i_rwsem (parent before child)
+ *   mmap_lock
+ *   sb_start_pagefault
+ *   mapping->invalidate_lock
+ *   weft_inode.io.cut_lock        one cutter an inode (mutex)
+ *   folio lock                    ascending index, never two in writepages
+ *   weft_inode.io.extent_lock     extents (rwlock or spinlock; never held over a wait or a copy to user memory)
+ *   weft_cluster.node.lock        tables of hosts and groups
+ *   weft_host.lock, weft_conn.lock
+ *   weft_cluster.nl.lock          queues of requests
+ *   sk_callback_lock of a handed-over socket (outside of weft_conn.lock only in callbacks, which take just queue bits)
+ *
+ * No request to the daemon is made with a folio locked or a spinlock held. Writeback and all below runs under
+ * memalloc_nofs_save() and on WQ_MEM_RECLAIM queues. Nothing here waits unkillably for userspace.
+ */
+#ifndef _WEFT_H
+#define _WEFT_H
+
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+#include <linux/uuid.h>
+#include <net/net_namespace.h>
+
+#include "uapi/weft_payload.h"
+#include "uapi/weft_status.h"
+#include "uapi/weft_counters.h"
+
+#include "nl/nl.h"
+#include "node/node.h"
+#include "io/io.h"
+#include <linux/percpu_counter.h>
+
+#define WEFT_CLUSTER_NAME_MAX 63
+
+/* obs/stats.c: counters of mounts and hosts; an index a line of the table in uapi/weft_counters.h. */
+enum weft_mount_counter {
+#define WEFT_X(name, id, unit, help) WEFT_MC_##name,
+	WEFT_MOUNT_COUNTERS(WEFT_X)
+#undef WEFT_X
+	WEFT_MC_NR
+};
+
+struct weft_cluster {
+	struct kref ref;
+	struct net *net;              /* not pinned: cleared by the namespace's exit, which ends all waits */
+	uuid_t uuid;
+	char name[WEFT_CLUSTER_NAME_MAX + 1];
+	u32 incarnation;
+	struct list_head link;        /* in the namespace's list, nl/family.c */
+
+	struct weft_nl_cluster nl;
+	struct weft_node_cluster node;
+};
+
+/* Why a mount is no longer of use; 0 while it is. */
+enum weft_mount_state {
+	WEFT_MOUNT_LIVE = 0,
+	WEFT_MOUNT_FORCED,            /* umount -f or ABORT: every wait ends with -EIO until the last umount */
+	WEFT_MOUNT_LOST,              /* the session was closed by the metadata service */
+};
+
+struct weft_mount {
+	struct super_block *sb;
+	struct weft_cluster *cluster; /* a reference */
+	char volume_name[WEFT_NAME_MAX + 1];
+	uuid_t client;                /* made here; names the mount to the metadata service */
+	u64 session;
+	u64 volume;
+	u64 root;
+	u32 k, m;
+	u32 chunk_size;
+	u32 ec_min;
+	u32 inline_max;
+	u32 flags;                    /* WEFT_VF_* */
+	u32 incarnation;
+	bool readonly;
+	enum weft_mount_state state;  /* WRITE_ONCE/READ_ONCE */
+	atomic64_t sid_counter;       /* next counter for a stored chunk */
+
+	struct weft_nl_mount nl;      /* slots */
+	struct weft_io_mount io;      /* budget, units under way */
+	struct percpu_counter counters[WEFT_MC_NR];
+};
+
+struct weft_inode {
+	struct inode vfs;
+	u64 ino;
+	u64 change;                   /* change attribute of the last answer; under vfs.i_lock */
+	u64 parent;                   /* of a directory */
+	u32 flags;                    /* WEFT_AF_* */
+	char *target;                 /* of a symbolic link, or NULL: not read yet */
+	struct weft_io_inode io;
+};
+
+static inline struct weft_inode *weft_inode(const struct inode *inode)
+{
+	return container_of(inode, struct weft_inode, vfs);
+}
+
+static inline struct weft_mount *weft_mount(const struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+static inline void weft_count(struct weft_mount *mount, enum weft_mount_counter counter, s64 n)
+{
+	percpu_counter_add(&mount->counters[counter], n);
+}
+
+/* vfs/inode.c, for io/: an answer brought attributes. Size and times of a file that has dirty data are not touched. */
+int weft_inode_update(struct inode *inode, const struct weft_attr *attr);
+
+/* obs/event.c: tell the daemon and whoever listens; never sleeps, drops when it cannot. */
+__printf(7, 8)
+void weft_event(struct weft_cluster *cluster, u32 event, u64 session, u64 ino, u64 offset, u64 group,
+		const char *fmt, ...);
+
+#endif /* _WEFT_H */
