@@ -28,12 +28,14 @@ all: userspace module
 
 # Files under kernel/ that compile in userspace too, into libweftpure.a: the daemon, tests and fuzzers link them.
 PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c) \
-	$(wildcard $(addprefix kernel/,chunk/chunker.c chunk/extent.c chunk/hash.c chunk/header.c node/wire.c))
+	$(wildcard $(addprefix kernel/,chunk/chunker.c chunk/crc32c.c chunk/extent.c chunk/hash.c chunk/header.c chunk/layout.c \
+		node/wire.c))
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
 WEFT_SRC := $(wildcard tools/weft/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SIM_SRC := $(wildcard tests/sim/sim_*.c)
+BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 # Programs for VM cases: each .c is one.
 CASE_SRC := $(wildcard tests/vm/cases/*/*.c)
@@ -60,14 +62,10 @@ base_ldflags := -fsanitize=address,undefined
 endif
 
 # Looked up once and only where something is linked or compiled with it.
-pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft liburing libmnl libnl-genl-3.0 2>/dev/null)
-daemon_libs := $(shell $(PKG_CONFIG) --libs raft lmdb liburing libmnl 2>/dev/null)
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft libuv jansson liburing libmnl libnl-genl-3.0 2>/dev/null)
+daemon_libs := $(shell $(PKG_CONFIG) --libs raft lmdb libuv jansson liburing libmnl 2>/dev/null)
 tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null) $(daemon_libs)
 test_libs := -lcmocka $(tool_libs)
-
-# A SIMD file is compiled for its own instruction set; who calls it has checked the CPU.
-simd_cflags = $(if $(findstring _ssse3,$(1)),-mssse3) $(if $(findstring _avx2,$(1)),-mavx2) \
-	$(if $(findstring _avx512,$(1)),-mavx512f -mavx512bw -mavx512vl) $(if $(findstring _gfni,$(1)),-mgfni -mavx2)
 
 # --- Programs --------------------------------------------------------------------------------------------------------
 
@@ -77,6 +75,7 @@ unit_programs := $(patsubst tests/unit/%.c,$(O)/unit/%,$(UNIT_SRC))
 sim_programs := $(patsubst tests/sim/%.c,$(O)/sim/%,$(SIM_SRC))
 replay_programs := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%.replay,$(FUZZ_SRC))
 fuzz_programs := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+bench_programs := $(patsubst tests/bench/%.c,$(O)/bench/%,$(BENCH_SRC))
 case_programs := $(patsubst tests/vm/cases/%.c,$(O)/cases/%,$(CASE_SRC))
 
 libs := $(O)/libweftd.a $(O)/libweftpure.a
@@ -85,7 +84,7 @@ link = $(CC) $(CFLAGS) -pthread $(base_ldflags) $(LDFLAGS) -o $@ -Wl,--as-needed
 
 .PHONY: userspace tests
 userspace: $(programs)
-tests: $(unit_programs) $(sim_programs) $(case_programs)
+tests: $(unit_programs) $(sim_programs) $(case_programs) $(bench_programs)
 
 $(O)/weftd: $(O)/obj/daemon/main.o $(libs)
 	@echo "  LD      $(@:$(O)/%=%)"
@@ -130,6 +129,11 @@ $(sim_programs): $(O)/sim/%: $(O)/obj/tests/sim/%.o $(O)/libweftsim.a $(O)/libwe
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link) $(test_libs)
 
+$(bench_programs): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(test_libs) -ldl
+
 $(case_programs): $(O)/cases/%: $(O)/obj/tests/vm/cases/%.o $(O)/libweftest.a $(libs)
 	@mkdir -p $(@D)
 	@echo "  LD      $(@:$(O)/%=%)"
@@ -150,7 +154,7 @@ $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(base_cflags) $(CFLAGS) $(CPPFLAGS) $(pkg_cflags) $(if $(filter tests/%,$<),$(test_cflags)) \
-		$(call simd_cflags,$<) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+		-MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 
@@ -163,7 +167,7 @@ module:
 
 # --- Tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: unit unit-sanitized sim deps help clean
+.PHONY: unit unit-sanitized sim bench deps help clean
 unit: $(unit_programs)
 	@tests/lib/run-tap unit $(if $(T),$(O)/unit/test_$(T),$(unit_programs))
 
@@ -172,6 +176,9 @@ unit-sanitized:
 
 sim: $(sim_programs)
 	@tests/lib/run-tap sim $(if $(T),$(O)/sim/sim_$(T),$(sim_programs))
+
+# The programs only: what they measure and how is said by each.
+bench: $(bench_programs)
 
 deps:
 	@tools/deps
