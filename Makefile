@@ -139,6 +139,11 @@ $(case_programs): $(O)/cases/%: $(O)/obj/tests/vm/cases/%.o $(O)/libweftest.a $(
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link) $(test_libs)
 
+$(O)/vm/agent: $(O)/obj/tests/vm/guest/agent.o
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link)
+
 # replay: any compiler, feeds files to the target. The fuzzer itself needs clang with its runtime.
 $(replay_programs): $(O)/fuzz/%.replay: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay.o $(libs)
 	@mkdir -p $(@D)

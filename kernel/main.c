@@ -7,8 +7,11 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 
+#include "ec/ec.h"
+
 static int __init weft_init(void)
 {
+	weft_ec_start();
 	return 0;
 }
 
