@@ -9,7 +9,9 @@
  *      stored form   | frame 0 | frame 1 | ...            | frame n-1 | 0 |
  *      shards        |<---- S: shard 0 ---->|<---- S: shard 1 ---->| ...      + m parity shards of S bytes
  *
- * A codec of "raw" makes a frame equal to its plaintext, so the stored form equals the chunk.
+ * A codec of "raw" without a cipher makes a frame equal to its plaintext, so the stored form equals the chunk. A codec
+ * never makes a frame longer than its plaintext (such a frame is stored raw: as long as its plaintext); a cipher adds
+ * WEFT_CIPHER_TAG bytes to each frame.
  *
  * All fields are little-endian. Reserved fields are written as zero and refused when they are not. Numbers are never
  * reused.
@@ -40,6 +42,7 @@
 #define WEFT_SHARDS_MAX      32u                  /* k + m, at most */
 #define WEFT_SHARD_ALIGN     4096u                /* of S */
 #define WEFT_SHARD_ALIGN_ONE 64u                  /* of S, for a stored form of at most one frame */
+#define WEFT_CIPHER_TAG      16u                  /* bytes that a cipher adds to each frame */
 #define WEFT_NAME_MAX        255u
 #define WEFT_SYMLINK_MAX     4095u
 
@@ -80,7 +83,8 @@ enum weft_cipher {
 
 /*
  * The header of a shard: the same on all shards of a chunk but for .index and .crc. It is followed by the frame table
- * (nothing for raw chunks; else frame_count __le32: the end of each frame in the stored form). header_len counts both.
+ * (nothing for raw chunks without a cipher; else frame_count __le32: the end of each frame in the stored form).
+ * header_len counts both.
  * volume, ino, file_offset and version serve salvage only: they say where the bytes once stood.
  */
 struct weft_shard_header {
@@ -101,7 +105,7 @@ struct weft_shard_header {
 	__le64 version;
 	__le32 plain_len;     /* 1 .. WEFT_CHUNK_MAX */
 	__le32 stored_len;    /* frames, without padding */
-	__le32 shard_len;     /* S */
+	__le32 shard_len;     /* S: DIV_ROUND_UP(stored_len, k), rounded up to its alignment */
 	__le32 frame_count;   /* DIV_ROUND_UP(plain_len, WEFT_FRAME_SIZE) */
 	__le32 key_id;        /* 0 without cipher */
 	__le32 reserved0;
@@ -115,6 +119,10 @@ WEFT_ASSERT_OFFSET(weft_shard_header, sid, 16);
 WEFT_ASSERT_OFFSET(weft_shard_header, plain_len, 72);
 WEFT_ASSERT_OFFSET(weft_shard_header, seal, 104);
 WEFT_ASSERT_OFFSET(weft_shard_header, crc, 124);
+
+/* The longest stored form, and the longest shard: that of a k = 1 chunk. */
+#define WEFT_STORED_MAX    (WEFT_CHUNK_MAX + WEFT_CIPHER_TAG * (WEFT_CHUNK_MAX / WEFT_FRAME_SIZE))
+#define WEFT_SHARD_LEN_MAX (WEFT_STORED_MAX + (0u - WEFT_STORED_MAX) % WEFT_SHARD_ALIGN)
 
 /* The largest header: a chunk of WEFT_CHUNK_MAX with a frame table. */
 #define WEFT_SHARD_HEADER_MAX \

@@ -87,7 +87,8 @@ WEFT_ASSERT_OFFSET(weft_wire_header, payload_len, 76);
 WEFT_ASSERT_OFFSET(weft_wire_header, crc, 124);
 
 /* The longest payload: PUT of the one shard of a k = 1 chunk. */
-#define WEFT_WIRE_PAYLOAD_MAX (WEFT_SHARD_HEADER_MAX + WEFT_CHUNK_MAX + 4u * (WEFT_CHUNK_MAX / WEFT_CRC_BLOCK + 1))
+#define WEFT_WIRE_PAYLOAD_MAX \
+	(WEFT_SHARD_HEADER_MAX + WEFT_SHARD_LEN_MAX + 4u * (WEFT_SHARD_LEN_MAX / WEFT_CRC_BLOCK + 1))
 
 enum weft_wire_role {
 	WEFT_ROLE_CLIENT = 1, /* a mount's kernel */
