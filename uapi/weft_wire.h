@@ -18,12 +18,16 @@
  *   VERIFY  -                                         -                       (the store reads and checks the shard)
  *   DIGEST  -                                         struct weft_wire_digest
  *
- * DEL, LIST, VERIFY and DIGEST are refused to clients. [CRCs] is a CRC32C for each 4096-byte block of the data that came
- * before it (the last block of a shard may be shorter), then the CRC32C of those entries as they stand in the frame; of a
- * whole shard this last one is the "table CRC" that the chunk record keeps. It stands behind the data so that a sender
- * can make parity and checksums column by column. A store checks every CRC before it answers a PUT and drops a mismatch without an
- * answer that counts (the sender may have changed a page that was on its way to a host that it no longer waits for). A
- * broken frame (magic, version, CRC, lengths) ends the connection: nothing behind it can be trusted.
+ * DEL, LIST, VERIFY and DIGEST are refused to clients. LIST gives the group's shards in the order of (session, counter,
+ * index), those behind the sid and index of the request (all zero: from the start). The range of a GET is rounded up to
+ * whole blocks and ends at the shard's end; one that starts there or behind it is answered INVAL.
+ *
+ * [CRCs] is a CRC32C for each 4096-byte block of the data that came before it (the last block of a shard may be shorter),
+ * then the CRC32C of those entries as they stand in the frame; of a whole shard this last one is the "table CRC" that the
+ * chunk record keeps. It stands behind the data so that a sender can make parity and checksums column by column. A store
+ * checks every CRC before it answers a PUT and drops a mismatch without an answer that counts (the sender may have changed
+ * a page that was on its way to a host that it no longer waits for). A broken frame (magic, version, CRC, lengths) ends
+ * the connection: nothing behind it can be trusted.
  *
  * All fields are little-endian; reserved fields are zero and checked.
  *
@@ -70,7 +74,7 @@ struct weft_wire_header {
 	__u8 index;           /* of the shard */
 	__u8 reserved0[3];
 	__le32 shard_len;     /* S; PUT, and the answers to GET and STAT */
-	__le64 offset;        /* GET: first byte of the shard's data, a multiple of 4096; LIST: 0 or the cursor */
+	__le64 offset;        /* GET: first byte of the shard's data, a multiple of 4096 */
 	__le32 length;        /* GET: bytes of data asked for; PUT and answer to GET: bytes of data in this frame */
 	__le32 head_len;      /* bytes of shard header (with frame table) in this frame */
 	__le32 crc_len;       /* bytes of [CRCs] in this frame: 4 * (DIV_ROUND_UP(data length, 4096) + 1) */
