@@ -24,6 +24,7 @@
 
 #include "net/tlv.h"
 #include "uapi/weft_ctl.h"
+#include "uapi/weft_status.h"
 
 struct ctl_conn;
 
