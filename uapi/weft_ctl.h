@@ -8,11 +8,12 @@
  * enum weft_c for everything else. A frame with a wrong magic, CRC or length ends the connection.
  *
  *   type            from -> to               payload of the request                  of the answer
- *   HELLO           who connected -> other   CLUSTER INCARNATION ROLE HOST NAME      the same of the other side
+ *   HELLO           who connected -> other   CLUSTER INCARNATION ROLE HOST_NR NAME   the same of the other side
  *   REQUEST         bridge -> leader         as the kernel wrote it (enum weft_p)    as the kernel will read it
  *   RENEW           bridge -> leader         SESSION..                               SESSION.. that are still alive
  *   WATCH_MAP       bridge, store -> leader  -                                       - (then MAP is pushed on changes)
- *   MAP             leader -> bridge, store  VERSION (HOST STORE)..  GROUP..         - (no answer)
+ *   MAP             leader -> bridge, store  VERSION HOST.. STORE.. GROUP..          - (no answer)
+ *                                            the whole map each time; one of several frames when long: see VERSION
  *   STORE_REGISTER  store -> leader          STORE_UUID STARTS CAPACITY PATH ADDRESS LABELS..   STORE_NR HOST
  *   HEARTBEAT       store -> leader          HOST (STORE_STATE)..                    -
  *   TASK            leader -> store          TASK (rebuild, delete: see enum)        STATUS, TASK results
@@ -82,7 +83,7 @@ enum weft_c {
 	WEFT_C_NAME = 6,        /* of the host or of what asks; no NUL */
 	WEFT_C_TEXT = 7,        /* a sentence for a person */
 	WEFT_C_SESSION = 8,     /* __le64, repeated */
-	WEFT_C_VERSION = 9,     /* __le64: of the map */
+	WEFT_C_VERSION = 9,     /* __le64: of the map; stands in its last frame only: then what no frame named is gone */
 	WEFT_C_STORE = 10,      /* struct weft_c_store, repeated */
 	WEFT_C_GROUP = 11,      /* struct weft_c_group and its slots, repeated */
 	WEFT_C_STORE_UUID = 12, /* 16 bytes */
@@ -105,10 +106,14 @@ enum weft_ctl_role {
 	WEFT_CTL_ROLE_CLI = 4,
 };
 
-/* What the map says of a host: followed by its address as text ("IP:PORT" or "unix:/path") up to the attribute's end. */
+/*
+ * What the map says of a host: followed by its name and its addresses ("IP:PORT" or "unix:/path", best first), each with a
+ * NUL behind it.
+ */
 struct weft_c_host {
 	__le32 host;
 	__le32 state;         /* enum weft_host_state */
+	/* name NUL address NUL [address NUL].. */
 };
 WEFT_ASSERT_SIZE(weft_c_host, 8);
 

@@ -73,10 +73,9 @@ const struct conf_key conf_schema[] = {
 	{ "store", "small", CONF_SIZE, .fallback = "256K", .min = 4 * KIB, .max = 16 * MIB,
 	  .help = "Shards shorter than this go to segments." },
 
-	{ "bridge", "threads", CONF_NUMBER, .fallback = "2", .min = 1, .max = 64,
-	  .help = "Sockets over which the kernel's requests are fetched." },
 	{ "bridge", "renew", CONF_DURATION, .fallback = "1s", .min = 100, .max = 10 * SECOND,
 	  .help = "How often the mounts' sessions are renewed." },
+	{ "bridge", "enable", CONF_BOOL, .fallback = "yes", .help = "Whether this host may mount volumes." },
 	{ "bridge", "lock-memory", CONF_BOOL, .fallback = "yes",
 	  .help = "Keep the bridge in memory, so that writing back pages never waits for its own pages." },
 	{ NULL },
