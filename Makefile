@@ -185,12 +185,17 @@ sim: $(sim_programs)
 # The programs only: what they measure and how is said by each.
 bench: $(bench_programs)
 
+# The committed C of the netlink family is what its description says.
+.PHONY: uapi-check
+uapi-check:
+	@tools/uapi-gen --check
+
 deps:
 	@tools/deps
 
 help:
 	@sed -n '3,13s/^#\t\{0,1\}//p' Makefile
-	@echo "Parts of check: unit unit-sanitized sim"
+	@echo "Parts of check: uapi-check unit unit-sanitized sim"
 
 clean:
 	rm -rf $(O)
