@@ -28,8 +28,8 @@ all: userspace module
 
 # Files under kernel/ that compile in userspace too, into libweftpure.a: the daemon, tests and fuzzers link them.
 PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c) \
-	$(wildcard $(addprefix kernel/,chunk/chunker.c chunk/crc32c.c chunk/extent.c chunk/hash.c chunk/header.c chunk/layout.c \
-		node/wire.c))
+	$(wildcard $(addprefix kernel/,chunk/chunker.c chunk/crc32c.c chunk/crctable.c chunk/extent.c chunk/hash.c \
+		chunk/header.c chunk/layout.c node/wire.c))
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
 WEFT_SRC := $(wildcard tools/weft/*.c)
