@@ -4,8 +4,8 @@
  *
  *	cc -o gf256_gen tools/gf256_gen.c && ./gf256_gen > kernel/ec/gf256_tables.c
  *
- * The output is committed, so that neither the module's nor the daemon's build runs a program of its own. The unit
- * test test_ec checks every entry against multiplication bit by bit.
+ * The output is committed, so that neither the module's nor the daemon's build runs a program of
+ * its own. The unit test test_ec checks every entry against multiplication bit by bit.
  */
 #include <stdio.h>
 
@@ -43,7 +43,8 @@ int main(void)
 
 	printf("// SPDX-License-Identifier: GPL-2.0-only\n"
 	       "/*\n * Tables of GF(2^8) with x^8 + x^4 + x^3 + x^2 + 1 (0x11d).\n"
-	       " *\n * Made by tools/gf256_gen.c, do not edit. What the tables hold is said in gf256.h.\n */\n"
+	       " *\n * Made by tools/gf256_gen.c, do not edit. What the tables hold is said in "
+	       "gf256.h.\n */\n"
 	       "#include \"gf256.h\"\n\n");
 
 	printf("const u8 weft_gf_exp[512] = {\n");

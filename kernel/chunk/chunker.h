@@ -2,9 +2,10 @@
 /*
  * Chunkers decide where a run of file content is cut into chunks.
  *
- * A chunker is fed the content in order, in buffers of any size, and says where the next cut is. Its state is a plain
- * value: kept in the inode between two writebacks it goes on where it stopped, and cuts do not depend on how the
- * content was divided into buffers. The fixed chunker does not look at the content and takes a NULL buffer.
+ * A chunker is fed the content in order, in buffers of any size, and says where the next cut is.
+ * Its state is a plain value: kept in the inode between two writebacks it goes on where it
+ * stopped, and cuts do not depend on how the content was divided into buffers. The fixed chunker
+ * does not look at the content and takes a NULL buffer.
  *
  *	weft_chunker_begin(&c, &weft_chunker_fixed, &params, offset);
  *	while (there is content) {
@@ -14,8 +15,9 @@
  *	}
  *	tail = weft_chunker_tail(&c);				bytes behind the last cut
  *
- * A tail becomes a chunk when something asks for it (fsync, close, memory): the caller takes weft_chunker_tail() bytes
- * as the last chunk and calls weft_chunker_reset(). Until then the tail waits, and scanning goes on behind it.
+ * A tail becomes a chunk when something asks for it (fsync, close, memory): the caller takes
+ * weft_chunker_tail() bytes as the last chunk and calls weft_chunker_reset(). Until then the tail
+ * waits, and scanning goes on behind it.
  *
  * Pure; one user of a chunker at a time.
  */
@@ -26,8 +28,9 @@
 #include "weft_format.h"
 
 /*
- * Sizes in bytes: 0 < min <= target <= max <= WEFT_CHUNK_MAX. No chunk is longer than max; none that a content-defined
- * chunker cuts is shorter than min. Tails may be, and the first chunk of a fixed run that begins between two cuts.
+ * Sizes in bytes: 0 < min <= target <= max <= WEFT_CHUNK_MAX. No chunk is longer than max; none
+ * that a content-defined chunker cuts is shorter than min. Tails may be, and the first chunk of a
+ * fixed run that begins between two cuts.
  */
 struct weft_chunker_params {
 	u32 min;
@@ -52,8 +55,9 @@ struct weft_chunker {
 
 /*
  * @name: as a volume's policy names it
- * @scan: look for the cut in @len bytes, 0 < len <= params.max - pos; return how many belong to the chunk, with @cut
- *	set if it ends behind them, or @len without a cut. Advances chunker->hash, not pos and offset.
+ * @scan: look for the cut in @len bytes, 0 < len <= params.max - pos; return how many belong
+ *	to the chunk, with @cut set if it ends behind them, or @len without a cut. Advances
+ *	chunker->hash, not pos and offset.
  */
 struct weft_chunker_ops {
 	const char *name;
@@ -66,13 +70,17 @@ extern const struct weft_chunker_ops weft_chunker_fixed;
 /* The chunker with this name, or NULL. */
 const struct weft_chunker_ops *weft_chunker_find(const char *name);
 
-/* Start at @offset of the file, where a chunk begins. Returns -EINVAL for parameters that break their rule. */
+/*
+ * Start at @offset of the file, where a chunk begins. Returns -EINVAL for parameters that break
+ * their rule.
+ */
 int weft_chunker_begin(struct weft_chunker *chunker, const struct weft_chunker_ops *ops,
 		       const struct weft_chunker_params *params, u64 offset);
 
 /*
- * Look at the next @len bytes; @buf is not kept. Returns how many were consumed: all of them without a cut, else the
- * bytes up to the cut (at least 1), and the caller comes again with the rest.
+ * Look at the next @len bytes; @buf is not kept. Returns how many were consumed: all of them
+ * without a cut, else the bytes up to the cut (at least 1), and the caller comes again with the
+ * rest.
  */
 size_t weft_chunker_scan(struct weft_chunker *chunker, const void *buf, size_t len, bool *cut);
 

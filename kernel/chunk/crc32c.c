@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * CRC32C in userspace; the kernel has its own (see crc32c.h), so this file is no part of the module.
+ * CRC32C in userspace; the kernel has its own (see crc32c.h), so this file is no part of the
+ * module.
  *
- * With SSE4.2 three thirds of a block are summed at the same time: the crc32 instruction takes three cycles and can
- * begin one each cycle. The parts are joined by multiplication with x^n: let L be the bits of a third, then
+ * With SSE4.2 three thirds of a block are summed at the same time: the crc32 instruction takes
+ * three cycles and can begin one each cycle. The parts are joined by multiplication with x^n: let
+ * L be the bits of a third, then
  *
  *	crc(a b c) = crc(a) * x^2L + crc(b) * x^L + crc(c)	(mod P, all without the inversions)
  *
- * A carry-less product of two reflected 32 bit values is 64 bit wide and is one bit short of being aligned; feeding it
- * to the crc32 instruction multiplies it by x^32 and reduces it. So the factor for x^n is x^(n - 33).
+ * A carry-less product of two reflected 32 bit values is 64 bit wide and is one bit short of being
+ * aligned; feeding it to the crc32 instruction multiplies it by x^32 and reduces it. So the factor
+ * for x^n is x^(n - 33).
  *
  * Tables and factors are computed before main() and constant from then on.
  */
@@ -30,7 +33,8 @@ static void __attribute__((constructor)) crc_table_init(void)
 	}
 	for (u32 i = 0; i < 256; i++)
 		for (int t = 1; t < 8; t++)
-			crc_table[t][i] = crc_table[t - 1][i] >> 8 ^ crc_table[0][crc_table[t - 1][i] & 0xff];
+			crc_table[t][i] =
+				crc_table[t - 1][i] >> 8 ^ crc_table[0][crc_table[t - 1][i] & 0xff];
 }
 
 /* Eight bytes at a time by eight tables: table t advances a byte over t more. */
@@ -42,9 +46,9 @@ u32 weft_crc32c_table(u32 crc, const void *buf, size_t len)
 	for (; len >= 8; p += 8, len -= 8) {
 		u32 lo = crc ^ (p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24);
 
-		crc = crc_table[7][lo & 0xff] ^ crc_table[6][lo >> 8 & 0xff] ^ crc_table[5][lo >> 16 & 0xff] ^
-		      crc_table[4][lo >> 24] ^ crc_table[3][p[4]] ^ crc_table[2][p[5]] ^ crc_table[1][p[6]] ^
-		      crc_table[0][p[7]];
+		crc = crc_table[7][lo & 0xff] ^ crc_table[6][lo >> 8 & 0xff] ^
+		      crc_table[5][lo >> 16 & 0xff] ^ crc_table[4][lo >> 24] ^ crc_table[3][p[4]] ^
+		      crc_table[2][p[5]] ^ crc_table[1][p[6]] ^ crc_table[0][p[7]];
 	}
 	for (; len; p++, len--)
 		crc = crc >> 8 ^ crc_table[0][(crc ^ *p) & 0xff];
@@ -88,7 +92,8 @@ TARGET static inline u64 crc_load(const u8 *p)
 
 TARGET static inline u64 crc_multiply(u64 a, u32 b)
 {
-	crc_vec product = __builtin_ia32_pclmulqdq128((crc_vec){ (long long)a, 0 }, (crc_vec){ b, 0 }, 0);
+	crc_vec va = { (long long)a, 0 }, vb = { b, 0 };
+	crc_vec product = __builtin_ia32_pclmulqdq128(va, vb, 0);
 
 	return (u64)product[0];
 }

@@ -2,8 +2,9 @@
 /*
  * CRC32C (Castagnoli), the checksum of everything that weft stores or sends.
  *
- * One convention everywhere: the value is the finished CRC as RFC 3720, appendix B.4, defines it (start with all ones,
- * reflected, inverted at the end), and passing the CRC of some bytes continues behind them:
+ * One convention everywhere: the value is the finished CRC as RFC 3720, appendix B.4, defines it
+ * (start with all ones, reflected, inverted at the end), and passing the CRC of some bytes
+ * continues behind them:
  *
  *	weft_crc32c(0, "123456789", 9) == 0xe3069283
  *	weft_crc32c(weft_crc32c(0, a, n), b, m) == CRC of a followed by b
@@ -30,7 +31,10 @@ static inline u32 weft_crc32c(u32 crc, const void *buf, size_t len)
 
 u32 weft_crc32c(u32 crc, const void *buf, size_t len);
 
-/* The same without the CPU's instructions: the oracle of the test, and what runs where there are none. */
+/*
+ * The same without the CPU's instructions: the oracle of the test, and what runs where there are
+ * none.
+ */
 u32 weft_crc32c_table(u32 crc, const void *buf, size_t len);
 
 #endif

@@ -26,7 +26,8 @@ void weft_crctable_fill(void *table, u32 block, const void *data, u32 len)
 	const u8 *p = data;
 
 	for (u32 i = 0; i < weft_block_count(len); i++)
-		entry_set(table, block + i, weft_crc32c(0, p + i * WEFT_CRC_BLOCK, weft_block_len(len, i)));
+		entry_set(table, block + i,
+			  weft_crc32c(0, p + i * WEFT_CRC_BLOCK, weft_block_len(len, i)));
 }
 
 u32 weft_crctable_seal(void *table, u32 blocks)

@@ -2,9 +2,10 @@
 /*
  * Shard headers: encoder, decoder, validator. See header.h.
  *
- * One set of rules serves both directions: the encoder builds the header, fills in what follows from the rest, and
- * checks the result as the decoder does. The decoder passes three gates in this order: the bytes are a header and
- * undamaged, its version is known, and every field obeys the format.
+ * One set of rules serves both directions: the encoder builds the header, fills in what follows
+ * from the rest, and checks the result as the decoder does. The decoder passes three gates in this
+ * order: the bytes are a header and undamaged, its version is known, and every field obeys the
+ * format.
  */
 #include "header.h"
 
@@ -32,7 +33,8 @@ static u32 frame_end(const void *frames, u32 frame)
 /* The longest form of a frame: a codec never grows it, a cipher adds its tag. */
 static u32 frame_len_max(u32 plain_len, u32 frame, u8 cipher)
 {
-	return weft_frame_plain_len(plain_len, frame) + (cipher == WEFT_CIPHER_NONE ? 0 : WEFT_CIPHER_TAG);
+	return weft_frame_plain_len(plain_len, frame) +
+	       (cipher == WEFT_CIPHER_NONE ? 0 : WEFT_CIPHER_TAG);
 }
 
 bool weft_header_has_frames(u8 codec, u8 cipher)
@@ -42,10 +44,12 @@ bool weft_header_has_frames(u8 codec, u8 cipher)
 
 u32 weft_header_len(u32 plain_len, u8 codec, u8 cipher)
 {
-	return HEADER_SIZE + (weft_header_has_frames(codec, cipher) ? 4 * weft_frame_count(plain_len) : 0);
+	return HEADER_SIZE +
+	       (weft_header_has_frames(codec, cipher) ? 4 * weft_frame_count(plain_len) : 0);
 }
 
-int weft_header_lengths_check(u32 plain_len, u32 stored_len, u8 codec, u8 cipher, u32 key_id, const char **why)
+int weft_header_lengths_check(u32 plain_len, u32 stored_len, u8 codec, u8 cipher, u32 key_id,
+			      const char **why)
 {
 	u32 frames = weft_frame_count(plain_len);
 	u32 tags = cipher == WEFT_CIPHER_NONE ? 0 : WEFT_CIPHER_TAG * frames;
@@ -57,13 +61,16 @@ int weft_header_lengths_check(u32 plain_len, u32 stored_len, u8 codec, u8 cipher
 	if (cipher > WEFT_CIPHER_AES256_GCM)
 		return refuse(-EPROTONOSUPPORT, why, "unknown cipher");
 	if (!!key_id != (cipher != WEFT_CIPHER_NONE))
-		return refuse(-EPROTO, why, "a key id without a cipher, or a cipher without a key id");
+		return refuse(-EPROTO, why,
+			      "a key id without a cipher, or a cipher without a key id");
 	if (stored_len > plain_len + tags)
 		return refuse(-EPROTO, why, "the stored form is longer than the plaintext allows");
 	if (codec == WEFT_CODEC_RAW && stored_len != plain_len + tags)
-		return refuse(-EPROTO, why, "the stored form of a raw chunk is not as long as its plaintext");
+		return refuse(-EPROTO, why,
+			      "the stored form of a raw chunk is not as long as its plaintext");
 	if (stored_len < frames + tags)
-		return refuse(-EPROTO, why, "the stored form is shorter than its number of frames allows");
+		return refuse(-EPROTO, why,
+			      "the stored form is shorter than its number of frames allows");
 	return 0;
 }
 
@@ -89,7 +96,8 @@ static int names_check(const struct weft_shard_info *info, const char **why)
 	if (info->file_offset > FILE_OFFSET_MAX - info->plain_len)
 		return refuse(-EPROTO, why, "the file offset is beyond what a file can have");
 	if (sealed != (info->cipher != WEFT_CIPHER_NONE))
-		return refuse(-EPROTO, why, "a seal id without a cipher, or a cipher without a seal id");
+		return refuse(-EPROTO, why,
+			      "a seal id without a cipher, or a cipher without a seal id");
 	if (info->cipher == WEFT_CIPHER_NONE && !bytes_are_zero(info->salt, sizeof(info->salt)))
 		return refuse(-EPROTO, why, "a salt without a cipher");
 	return 0;
@@ -109,11 +117,13 @@ static int frames_check(const struct weft_shard_info *info, const char **why)
 		if (end <= start || end - start <= tag)
 			return refuse(-EPROTO, why, "a frame of the frame table is empty");
 		if (end - start > frame_len_max(info->plain_len, i, info->cipher))
-			return refuse(-EPROTO, why, "a frame of the frame table is longer than a frame may be");
+			return refuse(-EPROTO, why,
+				      "a frame of the frame table is longer than a frame may be");
 		start = end;
 	}
 	if (start != info->stored_len)
-		return refuse(-EPROTO, why, "the frame table does not end where the stored form does");
+		return refuse(-EPROTO, why,
+			      "the frame table does not end where the stored form does");
 	return 0;
 }
 
@@ -123,18 +133,21 @@ static int info_check(const struct weft_shard_info *info, const char **why)
 	struct weft_layout layout;
 	int ret;
 
-	ret = weft_header_lengths_check(info->plain_len, info->stored_len, info->codec, info->cipher, info->key_id,
-					why);
+	ret = weft_header_lengths_check(info->plain_len, info->stored_len, info->codec,
+					info->cipher, info->key_id, why);
 	if (ret)
 		return ret;
 	if (weft_layout_init(&layout, info->stored_len, info->k, info->m))
 		return refuse(-EPROTO, why, "k is 0, or k + m is above 32");
 	if (info->shard_len != layout.shard_len)
-		return refuse(-EPROTO, why, "the shard's length does not follow from the stored length and k");
+		return refuse(-EPROTO, why,
+			      "the shard's length does not follow from the stored length and k");
 	if (info->frame_count != weft_frame_count(info->plain_len))
-		return refuse(-EPROTO, why, "the number of frames does not follow from the plaintext's length");
+		return refuse(-EPROTO, why,
+			      "the number of frames does not follow from the plaintext's length");
 	if (info->header_len != weft_header_len(info->plain_len, info->codec, info->cipher))
-		return refuse(-EPROTO, why, "the header's length does not follow from the number of frames");
+		return refuse(-EPROTO, why,
+			      "the header's length does not follow from the number of frames");
 	ret = names_check(info, why);
 	if (ret)
 		return ret;

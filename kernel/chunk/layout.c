@@ -2,8 +2,8 @@
 /*
  * The geometry of stored chunks. See layout.h.
  *
- * A range from outside is checked once, in 64 bits and without a sum that could wrap, where it enters; behind that all
- * arithmetic is on numbers below 2^25.
+ * A range from outside is checked once, in 64 bits and without a sum that could wrap, where it
+ * enters; behind that all arithmetic is on numbers below 2^25.
  */
 #include "layout.h"
 
@@ -48,7 +48,8 @@ u32 weft_layout_shard_used(const struct weft_layout *layout, unsigned int shard)
 	return layout->shard_len;
 }
 
-int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *layout, u64 offset, u64 length)
+int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *layout, u64 offset,
+		     u64 length)
 {
 	if (!range_inside(offset, length, layout->stored_len))
 		return -ERANGE;
@@ -77,7 +78,8 @@ bool weft_piece_next(struct weft_piece_iter *iter, struct weft_piece *piece)
 	return true;
 }
 
-int weft_window_init(struct weft_window *window, const struct weft_layout *layout, u64 offset, u64 length)
+int weft_window_init(struct weft_window *window, const struct weft_layout *layout, u64 offset,
+		     u64 length)
 {
 	u32 end;
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where the bytes of a stored chunk lie: which shard, at which offset, in which CRC block, in which frame.
+ * Where the bytes of a stored chunk lie: which shard, at which offset, in which CRC block, in
+ * which frame.
  *
- * The stored form (frames one after the other, stored_len bytes) is padded with zeros to k * S and cut into k data
- * shards of S bytes; m parity shards of S bytes follow. S is the smallest that holds it: a multiple of 4096, or of 64
- * for a stored form of at most one frame.
+ * The stored form (frames one after the other, stored_len bytes) is padded with zeros to k * S and
+ * cut into k data shards of S bytes; m parity shards of S bytes follow. S is the smallest that
+ * holds it: a multiple of 4096, or of 64 for a stored form of at most one frame.
  *
  *	stored form   0                                    stored_len    k * S
  *	              |<------ S ------>|<------ S ------>|<---:.0.0.0.0.0.>|
- *	              | shard 0         | shard 1         | shard 2 = k - 1 |   shards k .. k + m - 1: parity
- *	CRC blocks    |4096|4096|4096|..|4096|4096|4096|..|                     the last of each shard may be shorter
+ *	              | shard 0         | shard 1         | shard 2 = k - 1 |  and m of parity
+ *	CRC blocks    |4096|4096|..|64| |4096|4096|..|64|                    the last may be shorter
  *
- * Pure: nothing here allocates, sleeps or keeps state. Offsets and lengths that come from outside may have any value.
+ * Pure: nothing here allocates, sleeps or keeps state. Offsets and lengths that come from outside
+ * may have any value.
  */
 #ifndef WEFT_CHUNK_LAYOUT_H
 #define WEFT_CHUNK_LAYOUT_H
@@ -20,7 +22,8 @@
 #include "weft_format.h"
 
 /*
- * The geometry of one stored chunk. k * shard_len is below 2^25, so sums of offsets within a chunk fit into 32 bits.
+ * The geometry of one stored chunk. k * shard_len is below 2^25, so sums of offsets within a chunk
+ * fit into 32 bits.
  * @stored_len: 1 to WEFT_STORED_MAX
  * @shard_len: S
  */
@@ -58,13 +61,17 @@ struct weft_piece_iter {
 	u32 end;
 };
 
-/* Returns -ERANGE if bytes [offset, offset + length) are not all in the stored form. An empty range has no piece. */
-int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *layout, u64 offset, u64 length);
+/*
+ * Returns -ERANGE if bytes [offset, offset + length) are not all in the stored form. An empty
+ * range has no piece.
+ */
+int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *layout, u64 offset,
+		     u64 length);
 bool weft_piece_next(struct weft_piece_iter *iter, struct weft_piece *piece);
 
 /*
- * The whole CRC blocks around a range of a shard: what must be fetched to check it, and, from any k other shards, what
- * must be fetched to decode it.
+ * The whole CRC blocks around a range of a shard: what must be fetched to check it, and, from any
+ * k other shards, what must be fetched to decode it.
  * @offset: a multiple of WEFT_CRC_BLOCK
  * @length: up to the end of a block, or of the shard
  * @block, @blocks: the first block and how many
@@ -77,7 +84,8 @@ struct weft_window {
 };
 
 /* Returns -ERANGE if the range is empty or not all in the shard. */
-int weft_window_init(struct weft_window *window, const struct weft_layout *layout, u64 offset, u64 length);
+int weft_window_init(struct weft_window *window, const struct weft_layout *layout, u64 offset,
+		     u64 length);
 
 /* CRC blocks in @len bytes of a shard, and the length of block @block of them (0 past the last). */
 u32 weft_block_count(u32 len);
@@ -85,13 +93,16 @@ u32 weft_block_len(u32 len, u32 block);
 
 /* Frames */
 
-/* Frames of a chunk with @plain_len bytes of plaintext, and the plaintext bytes of frame @frame (0 past the last). */
+/*
+ * Frames of a chunk with @plain_len bytes of plaintext, and the plaintext bytes of frame @frame (0
+ * past the last).
+ */
 u32 weft_frame_count(u32 plain_len);
 u32 weft_frame_plain_len(u32 plain_len, u32 frame);
 
 /*
- * The frames that a range of the plaintext touches: @first and @count. Returns -ERANGE if the range is empty or not
- * all in the chunk.
+ * The frames that a range of the plaintext touches: @first and @count. Returns -ERANGE if the
+ * range is empty or not all in the chunk.
  */
 int weft_frame_range(u32 plain_len, u64 offset, u64 length, u32 *first, u32 *count);
 

@@ -2,9 +2,10 @@
 /*
  * Erasure coding: codecs, decode plans, and the loop that drives a back-end over the shards.
  *
- * A column is coded in strips. A strip's sources fit into the first level cache, so that outputs beyond what one pass
- * of the back-end computes find them there; and a strip is one vector section, so that the kernel is not kept from
- * scheduling for longer than the coding of SECTION_BYTES.
+ * A column is coded in strips. A strip's sources fit into the first level cache, so that outputs
+ * beyond what one pass of the back-end computes find them there; and a strip is one vector
+ * section, so that the kernel is not kept from scheduling for longer than the coding of
+ * SECTION_BYTES.
  */
 #include "ec.h"
 
@@ -17,7 +18,10 @@
 /* Bytes of all sources together in one strip. */
 #define SECTION_BYTES	(32 * 1024)
 
-/* A last strip shorter than this is done together with the one before: back-ends are slow on a few bytes. */
+/*
+ * A last strip shorter than this is done together with the one before: back-ends are slow on a few
+ * bytes.
+ */
 #define STRIP_ALIGN	64
 
 /* Best first. */
@@ -131,13 +135,14 @@ void weft_ec_encode_with(const struct weft_ec_ops *ops, const struct weft_ec *ec
 	ec_run(ops, &pass, len);
 }
 
-void weft_ec_encode(const struct weft_ec *ec, size_t len, const void *const data[], void *const parity[])
+void weft_ec_encode(const struct weft_ec *ec, size_t len, const void *const data[],
+		    void *const parity[])
 {
 	weft_ec_encode_with(ec_backend, ec, len, data, parity);
 }
 
-void weft_ec_plan_run_with(const struct weft_ec_ops *ops, const struct weft_ec_plan *plan, size_t len,
-			   const void *const src[], void *const dst[])
+void weft_ec_plan_run_with(const struct weft_ec_ops *ops, const struct weft_ec_plan *plan,
+			   size_t len, const void *const src[], void *const dst[])
 {
 	struct weft_ec_pass pass = {
 		.coef = plan->coef,
@@ -150,7 +155,8 @@ void weft_ec_plan_run_with(const struct weft_ec_ops *ops, const struct weft_ec_p
 	ec_run(ops, &pass, len);
 }
 
-void weft_ec_plan_run(const struct weft_ec_plan *plan, size_t len, const void *const src[], void *const dst[])
+void weft_ec_plan_run(const struct weft_ec_plan *plan, size_t len, const void *const src[],
+		      void *const dst[])
 {
 	weft_ec_plan_run_with(ec_backend, plan, len, src, dst);
 }

@@ -2,9 +2,10 @@
 /*
  * Reed-Solomon erasure coding of k data shards into m parity shards.
  *
- * Shards are numbered 0 to k+m-1: data first, then parity. Coding works on columns: byte b of every parity shard
- * depends on byte b of the k data shards and on nothing else. So any range of the shards can be coded on its own, in
- * any order and by several threads, and a degraded read decodes just the range it wants.
+ * Shards are numbered 0 to k+m-1: data first, then parity. Coding works on columns: byte b of
+ * every parity shard depends on byte b of the k data shards and on nothing else. So any range of
+ * the shards can be coded on its own, in any order and by several threads, and a degraded read
+ * decodes just the range it wants.
  *
  *	data 0     [........|xxxxxxxx|......]
  *	...                  column
@@ -12,12 +13,14 @@
  *	parity 0   [........|pppppppp|......]   p0 = d0 + d1 + ... + d(k-1), plain XOR
  *	parity i   [........|pppppppp|......]   pi = d0 + a(i,1) d1 + ... + a(i,k-1) d(k-1)
  *
- * The matrix is part of the stored format (see matrix.c). Codecs and plans are plain values without pointers: they
- * may lie on the stack or inside other objects, be copied, and be used by many threads once initialised.
+ * The matrix is part of the stored format (see matrix.c). Codecs and plans are plain values
+ * without pointers: they may lie on the stack or inside other objects, be copied, and be used by
+ * many threads once initialised.
  *
- * Threading: no function here sleeps, locks or allocates. Everything may be called from any context in which the
- * buffers may be touched; where vector registers may not be used, the generic back-end does the work. Call with
- * preemption enabled where possible: vector sections are bounded to some ten microseconds and end in between.
+ * Threading: no function here sleeps, locks or allocates. Everything may be called from any
+ * context in which the buffers may be touched; where vector registers may not be used, the generic
+ * back-end does the work. Call with preemption enabled where possible: vector sections are bounded
+ * to some ten microseconds and end in between.
  */
 #ifndef WEFT_EC_EC_H
 #define WEFT_EC_EC_H
@@ -29,7 +32,8 @@
 
 /*
  * A codec: the parity part of the generator matrix for one (k, m).
- * @coef: m rows of k coefficients; coef[i * k + j] is what data shard j contributes to parity i, never zero.
+ * @coef: m rows of k coefficients; coef[i * k + j] is what data shard j contributes to parity
+ *	i, never zero.
  */
 struct weft_ec {
 	u8 k;
@@ -43,7 +47,8 @@ struct weft_ec {
  * @nout: number of outputs, at most m
  * @src: shard numbers of the sources, ascending: the order of weft_ec_plan_run()'s src[]
  * @out: shard numbers of the outputs, ascending: the order of weft_ec_plan_run()'s dst[]
- * @coef: nout rows of nsrc coefficients, never zero (if one were, k - 1 shards would determine another)
+ * @coef: nout rows of nsrc coefficients, never zero (if one were, k - 1 shards would
+ *	determine another)
  */
 struct weft_ec_plan {
 	u8 nsrc;
@@ -56,36 +61,41 @@ struct weft_ec_plan {
 /* ec.c */
 
 /*
- * Make the codec for @k data and @m parity shards: 1 <= k, 0 <= m, k + m <= 32, else -EINVAL. (1, m) makes copies,
- * (k, 0) has no parity.
+ * Make the codec for @k data and @m parity shards: 1 <= k, 0 <= m, k + m <= 32, else -EINVAL. (1,
+ * m) makes copies, (k, 0) has no parity.
  */
 int weft_ec_init(struct weft_ec *ec, unsigned int k, unsigned int m);
 
 /*
- * Compute @len bytes of all m parities from @len bytes of all k data shards. Any length and any alignment (64 bytes is
- * best for both). @parity buffers must overlap neither each other nor @data; nothing outside of [0, len) is touched.
+ * Compute @len bytes of all m parities from @len bytes of all k data shards. Any length and any
+ * alignment (64 bytes is best for both). @parity buffers must overlap neither each other nor
+ * @data; nothing outside of [0, len) is touched.
  */
-void weft_ec_encode(const struct weft_ec *ec, size_t len, const void *const data[], void *const parity[]);
+void weft_ec_encode(const struct weft_ec *ec, size_t len, const void *const data[],
+		    void *const parity[]);
 
 /*
- * Choose k sources among the shards in the bit mask @have (data shards first, then the lowest parities) and compute
- * the coefficients that give the shards in @want, data or parity.
+ * Choose k sources among the shards in the bit mask @have (data shards first, then the lowest
+ * parities) and compute the coefficients that give the shards in @want, data or parity.
  *
- * Returns -EINVAL if a mask names a shard that (k, m) has not, or both name the same one, and -ENODATA if @have has
- * fewer than k. @want may be empty. Takes some microseconds: make one plan for all ranges of a chunk.
+ * Returns -EINVAL if a mask names a shard that (k, m) has not, or both name the same one, and
+ * -ENODATA if @have has fewer than k. @want may be empty. Takes some microseconds: make one plan
+ * for all ranges of a chunk.
  */
 int weft_ec_plan_init(struct weft_ec_plan *plan, const struct weft_ec *ec, u32 have, u32 want);
 
 /*
- * Compute @len bytes of every output from the same range of every source. src[i] belongs to shard plan->src[i],
- * dst[j] to shard plan->out[j]. Buffers as in weft_ec_encode().
+ * Compute @len bytes of every output from the same range of every source. src[i] belongs to shard
+ * plan->src[i], dst[j] to shard plan->out[j]. Buffers as in weft_ec_encode().
  */
-void weft_ec_plan_run(const struct weft_ec_plan *plan, size_t len, const void *const src[], void *const dst[]);
+void weft_ec_plan_run(const struct weft_ec_plan *plan, size_t len, const void *const src[],
+		      void *const dst[]);
 
 /* Back-ends */
 
 /*
- * One pass over the sources: dst[j][b] = sum over i of coef[j * nsrc + i] * src[i][b], for off <= b < off + len.
+ * One pass over the sources: dst[j][b] = sum over i of coef[j * nsrc + i] * src[i][b], for off <=
+ * b < off + len.
  * @nsrc: 1 to 32
  * @nout: 1 to the back-end's max_out
  * @off: in bytes, added to every source and destination pointer
@@ -118,22 +128,28 @@ struct weft_ec_ops {
 };
 
 /*
- * Pick the best usable back-end. The module's init function calls it once, before the first mount; userspace programs
- * get it called before main(). Until then the generic back-end is used.
+ * Pick the best usable back-end. The module's init function calls it once, before the first mount;
+ * userspace programs get it called before main(). Until then the generic back-end is used.
  */
 void weft_ec_start(void);
 
 /* The back-end in use. */
 const struct weft_ec_ops *weft_ec_backend(void);
 
-/* The @i-th back-end of this build, best first, usable or not; NULL past the last. For tests and benchmarks. */
+/*
+ * The @i-th back-end of this build, best first, usable or not; NULL past the last. For tests and
+ * benchmarks.
+ */
 const struct weft_ec_ops *weft_ec_backend_at(unsigned int i);
 
-/* As weft_ec_encode() and weft_ec_plan_run(), with a given usable back-end. For tests and benchmarks. */
+/*
+ * As weft_ec_encode() and weft_ec_plan_run(), with a given usable back-end. For tests and
+ * benchmarks.
+ */
 void weft_ec_encode_with(const struct weft_ec_ops *ops, const struct weft_ec *ec, size_t len,
 			 const void *const data[], void *const parity[]);
-void weft_ec_plan_run_with(const struct weft_ec_ops *ops, const struct weft_ec_plan *plan, size_t len,
-			   const void *const src[], void *const dst[]);
+void weft_ec_plan_run_with(const struct weft_ec_ops *ops, const struct weft_ec_plan *plan,
+			   size_t len, const void *const src[], void *const dst[]);
 
 /* generic.c */
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernel and userspace for the files that are compiled into both: the coder (kernel/ec) and
- * the pure files of kernel/chunk. Nothing else in these files asks which of the two it is built for.
+ * What differs between the kernel and userspace for the files that are compiled into both: the
+ * coder (kernel/ec) and the pure files of kernel/chunk. Nothing else in these files asks which of
+ * the two it is built for.
  *
- * weft_simd_begin()/weft_simd_end() bracket code that uses vector registers. In the kernel the section between them
- * does not sleep, is not preempted and must be short; begin returns false where vector registers must not be touched
- * (an interrupt that hit such a section), and the caller then takes the generic code.
+ * weft_simd_begin()/weft_simd_end() bracket code that uses vector registers. In the kernel the
+ * section between them does not sleep, is not preempted and must be short; begin returns false
+ * where vector registers must not be touched (an interrupt that hit such a section), and the
+ * caller then takes the generic code.
  */
 #ifndef WEFT_EC_PORT_H
 #define WEFT_EC_PORT_H
@@ -50,7 +52,8 @@ static inline void weft_simd_end(void)
 
 static inline bool weft_cpu_has_avx2(void)
 {
-	return boot_cpu_has(X86_FEATURE_AVX2) && cpu_has_xfeatures(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM, NULL);
+	return boot_cpu_has(X86_FEATURE_AVX2) &&
+	       cpu_has_xfeatures(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM, NULL);
 }
 #else
 static inline bool weft_simd_begin(void)
@@ -66,7 +69,10 @@ static inline void weft_simd_end(void)
 /* Code that runs once when the coder starts, called by the module's init function. */
 #define WEFT_EC_START __init
 
-/* A function that is chosen once, at start: patched into its call sites in the kernel, a pointer in userspace. */
+/*
+ * A function that is chosen once, at start: patched into its call sites in the kernel, a pointer
+ * in userspace.
+ */
 #define WEFT_EC_CALL_DEFINE(name, func)	DEFINE_STATIC_CALL(name, func)
 #define WEFT_EC_CALL_UPDATE(name, func)	static_call_update(name, func)
 #define WEFT_EC_CALL(name)		static_call(name)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The erasure coder in plain C: the oracle that every other back-end is compared with, and the fallback where vector
- * registers may not be used. One output at a time, one source at a time; the only cleverness is that the coefficient 1
- * is a word-wise XOR.
+ * The erasure coder in plain C: the oracle that every other back-end is compared with, and the
+ * fallback where vector registers may not be used. One output at a time, one source at a time; the
+ * only cleverness is that the coefficient 1 is a word-wise XOR.
  */
 #include "ec.h"
 #include "gf256.h"

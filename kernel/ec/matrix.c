@@ -2,22 +2,24 @@
 /*
  * The generator matrix of the erasure code and the inversion of its submatrices.
  *
- * The matrix is part of the stored format and must never change: parity on disk was computed with it.
+ * The matrix is part of the stored format and must never change: parity on disk was computed with
+ * it.
  *
- * Start from the Cauchy matrix c(i,j) = 1 / (x(i) + y(j)) over GF(2^8) with x(i) = 32 + i for parity i and y(j) = j for
- * data shard j. As k + m <= 32, all x and y are distinct, so every square submatrix has an inverse (Cauchy's
- * determinant), and any k of the k + m shards give all the others. Multiplying a row or a column by a non-zero number
- * keeps that; so, as in Plank and Xu, "Optimizing Cauchy Reed-Solomon Codes for Fault-Tolerant Network Storage
- * Applications" (NCA 2006), section 4, columns and then rows are scaled so that the first row and the first column are
- * ones:
+ * Start from the Cauchy matrix c(i,j) = 1 / (x(i) + y(j)) over GF(2^8) with x(i) = 32 + i for
+ * parity i and y(j) = j for data shard j. As k + m <= 32, all x and y are distinct, so every
+ * square submatrix has an inverse (Cauchy's determinant), and any k of the k + m shards give all
+ * the others. Multiplying a row or a column by a non-zero number keeps that; so, as in Plank and
+ * Xu, "Optimizing Cauchy Reed-Solomon Codes for Fault-Tolerant Network Storage Applications" (NCA
+ * 2006), section 4, columns and then rows are scaled so that the first row and the first column
+ * are ones:
  *
  *	a(i,j) = c(i,j) * c(0,0) / (c(0,j) * c(i,0))
  *	       = (x(0) + y(j)) * (x(i) + y(0)) / ((x(i) + y(j)) * (x(0) + y(0)))
  *	       = (32 ^ j) * (32 ^ i) / ((32 ^ i ^ j) * 32)
  *
- * Then the first parity is the XOR of the data, with k = 1 every parity is a copy, and the matrix for (k, m) is the
- * top left corner of one fixed matrix, symmetric in i and j: a group can get more parity, or data shards that were all
- * zeros, without a change to the parity it has.
+ * Then the first parity is the XOR of the data, with k = 1 every parity is a copy, and the matrix
+ * for (k, m) is the top left corner of one fixed matrix, symmetric in i and j: a group can get
+ * more parity, or data shards that were all zeros, without a change to the parity it has.
  */
 #include "ec.h"
 #include "gf256.h"
@@ -61,8 +63,8 @@ static void matrix_row_swap(u8 *a, u8 *b, unsigned int n)
 }
 
 /*
- * Invert the n x n matrix @a into @inverse by Gauss-Jordan elimination; @a is destroyed. Returns -EDOM if @a is
- * singular, which no square submatrix of the generator matrix is.
+ * Invert the n x n matrix @a into @inverse by Gauss-Jordan elimination; @a is destroyed. Returns
+ * -EDOM if @a is singular, which no square submatrix of the generator matrix is.
  */
 int weft_ec_matrix_invert(u8 *a, u8 *inverse, unsigned int n)
 {

@@ -2,13 +2,15 @@
 /*
  * Decode plans: which k shards to use, and with which coefficients they give the wanted ones.
  *
- * Let L be the data shards that are not available and P as many available parities. Each parity p in P says
+ * Let L be the data shards that are not available and P as many available parities. Each parity p
+ * in P says
  *
  *	p = sum over available data d of a(p,d) d  +  sum over l in L of a(p,l) l
  *
- * so with A = a(P,L), which has an inverse as every square submatrix of the generator has, l = A^-1 (p + sum a(p,d) d).
- * Only A is inverted: |L| <= m rows, not k. A wanted parity is then its own row of the generator with the rows of L put
- * in. With one data shard gone and parity 0 there, A is (1) and the row all ones: plain XOR.
+ * so with A = a(P,L), which has an inverse as every square submatrix of the generator has, l =
+ * A^-1 (p + sum a(p,d) d). Only A is inverted: |L| <= m rows, not k. A wanted parity is then its
+ * own row of the generator with the rows of L put in. With one data shard gone and parity 0 there,
+ * A is (1) and the row all ones: plain XOR.
  */
 #include "ec.h"
 #include "gf256.h"
@@ -25,7 +27,8 @@ struct plan_solver {
 	u8 row[WEFT_EC_MAX_COEFS];
 };
 
-static void plan_sources_choose(struct weft_ec_plan *plan, struct plan_solver *s, const struct weft_ec *ec, u32 have)
+static void plan_sources_choose(struct weft_ec_plan *plan, struct plan_solver *s,
+				const struct weft_ec *ec, u32 have)
 {
 	plan->nsrc = 0;
 	s->nd = 0;
@@ -40,8 +43,16 @@ static void plan_sources_choose(struct weft_ec_plan *plan, struct plan_solver *s
 	}
 }
 
+/* The row of the generator of the @r-th parity among the sources. */
+static const u8 *parity_row(const struct weft_ec_plan *plan, const struct plan_solver *s,
+			    const struct weft_ec *ec, unsigned int r)
+{
+	return ec->coef + (plan->src[s->nd + r] - ec->k) * ec->k;
+}
+
 /* Fill s->row: the lost data shards in terms of the sources. */
-static int plan_lost_solve(const struct weft_ec_plan *plan, struct plan_solver *s, const struct weft_ec *ec)
+static int plan_lost_solve(const struct weft_ec_plan *plan, struct plan_solver *s,
+			   const struct weft_ec *ec)
 {
 	u8 a[WEFT_EC_MAX_COEFS], inverse[WEFT_EC_MAX_COEFS];
 	unsigned int k = ec->k, e = s->e;
@@ -49,7 +60,7 @@ static int plan_lost_solve(const struct weft_ec_plan *plan, struct plan_solver *
 
 	for (unsigned int r = 0; r < e; r++)
 		for (unsigned int c = 0; c < e; c++)
-			a[r * e + c] = ec->coef[(plan->src[s->nd + r] - k) * k + s->lost[c]];
+			a[r * e + c] = parity_row(plan, s, ec, r)[s->lost[c]];
 
 	ret = weft_ec_matrix_invert(a, inverse, e);
 	if (ret)
@@ -62,7 +73,7 @@ static int plan_lost_solve(const struct weft_ec_plan *plan, struct plan_solver *
 			row[d] = 0;
 			for (unsigned int r = 0; r < e; r++)
 				row[d] ^= weft_gf_mul(inverse[c * e + r],
-						      ec->coef[(plan->src[s->nd + r] - k) * k + plan->src[d]]);
+						      parity_row(plan, s, ec, r)[plan->src[d]]);
 		}
 		for (unsigned int r = 0; r < e; r++)
 			row[s->nd + r] = inverse[c * e + r];
@@ -70,7 +81,8 @@ static int plan_lost_solve(const struct weft_ec_plan *plan, struct plan_solver *
 	return 0;
 }
 
-static void plan_data_row(u8 *row, const struct plan_solver *s, const struct weft_ec *ec, unsigned int shard)
+static void plan_data_row(u8 *row, const struct plan_solver *s, const struct weft_ec *ec,
+			  unsigned int shard)
 {
 	for (unsigned int c = 0; c < s->e; c++)
 		if (s->lost[c] == shard)

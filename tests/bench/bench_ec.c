@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Speed of the erasure coder, one thread: MB of data shards a second, encoded and decoded, by back-end and, where it
- * is installed, by ISA-L (loaded at run time).
+ * Speed of the erasure coder, one thread: MB of data shards a second, encoded and decoded, by
+ * back-end and, where it is installed, by ISA-L (loaded at run time).
  *
  *	bench_ec [K M [SHARD_BYTES]]	default: several codes, 64 KiB of each shard
  */
@@ -37,7 +37,8 @@ static double now(void)
 
 static void run_encode(struct bench *b)
 {
-	weft_ec_encode_with(b->ops, &b->ec, b->len, (const void *const *)b->shard, (void *const *)b->shard + b->k);
+	weft_ec_encode_with(b->ops, &b->ec, b->len, (const void *const *)b->shard,
+			    (void *const *)b->shard + b->k);
 }
 
 static void run_decode(struct bench *b)
@@ -54,10 +55,12 @@ static void run_decode(struct bench *b)
 
 static void run_isal(struct bench *b)
 {
-	b->isal_encode((int)b->len, (int)b->k, (int)b->m, b->isal_tables, b->shard, b->shard + b->k);
+	b->isal_encode((int)b->len, (int)b->k, (int)b->m, b->isal_tables, b->shard,
+		       b->shard + b->k);
 }
 
-static void measure(struct bench *b, const char *name, const char *what, void (*run)(struct bench *b))
+static void measure(struct bench *b, const char *name, const char *what,
+		    void (*run)(struct bench *b))
 {
 	double best = 0;
 
@@ -133,12 +136,15 @@ int main(int argc, char **argv)
 
 	printf("code  by       what    shard len    MB/s data\n");
 	if (argc > 2) {
-		ret = bench((unsigned int)strtoul(argv[1], NULL, 0), (unsigned int)strtoul(argv[2], NULL, 0), len);
+		ret = bench((unsigned int)strtoul(argv[1], NULL, 0),
+			    (unsigned int)strtoul(argv[2], NULL, 0), len);
 	} else {
 		for (unsigned int i = 0; i < ARRAY_SIZE(codes) && !ret; i++)
 			ret = bench(codes[i].k, codes[i].m, len);
 	}
 	if (ret)
-		fprintf(stderr, "bench_ec: %s; wanted: 1 <= K, 1 <= M, K + M <= 32, SHARD_BYTES > 0\n", strerror(-ret));
+		fprintf(stderr,
+			"bench_ec: %s; wanted: 1 <= K, 1 <= M, K + M <= 32, SHARD_BYTES > 0\n",
+			strerror(-ret));
 	return ret ? 1 : 0;
 }

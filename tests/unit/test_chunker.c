@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Chunkers: cuts are where the policy says, whatever the buffers, and state survives between them. */
+/*
+ * Chunkers: cuts are where the policy says, whatever the buffers, and state survives between them.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +17,7 @@
 
 #define MiB (1u << 20)
 
-static const struct weft_chunker_params fixed_params = { .min = 1, .target = 256 * 1024, .max = MiB };
+static const struct weft_chunker_params fixed_params = {.min = 1, .target = 256 * 1024, .max = MiB};
 
 static u64 rng_state;
 
@@ -30,9 +32,11 @@ static u64 rng(void)
 static void parameters_are_checked(void **state)
 {
 	static const struct weft_chunker_params bad[] = {
-		{ 0, 1, 1 }, { 2, 1, 3 }, { 1, 3, 2 }, { 1, 1, WEFT_CHUNK_MAX + 1 }, { 1, 1, UINT32_MAX }, { 0, 0, 0 },
+		{0, 1, 1},	    {2, 1, 3}, {1, 3, 2}, {1, 1, WEFT_CHUNK_MAX + 1},
+		{1, 1, UINT32_MAX}, {0, 0, 0},
 	};
-	static const struct weft_chunker_params largest = { WEFT_CHUNK_MAX, WEFT_CHUNK_MAX, WEFT_CHUNK_MAX };
+	static const struct weft_chunker_params largest = {WEFT_CHUNK_MAX, WEFT_CHUNK_MAX,
+							   WEFT_CHUNK_MAX};
 	struct weft_chunker c;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
@@ -72,7 +76,8 @@ static void a_run_that_begins_between_cuts_ends_at_the_next(void **state)
 	struct weft_chunker c;
 	bool cut;
 
-	assert_int_equal(weft_chunker_begin(&c, &weft_chunker_fixed, &fixed_params, 3ull << 40 | 4096), 0);
+	assert_int_equal(
+		weft_chunker_begin(&c, &weft_chunker_fixed, &fixed_params, 3ull << 40 | 4096), 0);
 	assert_int_equal(weft_chunker_scan(&c, NULL, 10 * MiB, &cut), 256 * 1024 - 4096);
 	assert_true(cut);
 	assert_int_equal(weft_chunker_scan(&c, NULL, 10 * MiB, &cut), 256 * 1024);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* CRC32C: the vectors of RFC 3720, the definition bit by bit, and that pieces add up to the whole. */
+/*
+ * CRC32C: the vectors of RFC 3720, the definition bit by bit, and that pieces add up to the whole.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,9 +62,11 @@ static void all_lengths_match_the_definition(void **state)
 	for (unsigned int f = 0; f < ARRAY_SIZE(functions); f++) {
 		for (size_t len = 0; len < 300; len++)
 			for (size_t at = 0; at < 9; at++)
-				assert_int_equal(functions[f](0, buf + at, len), slow_crc(buf + at, len));
+				assert_int_equal(functions[f](0, buf + at, len),
+						 slow_crc(buf + at, len));
 		for (size_t len = 4060; len < 4110; len++)
-			assert_int_equal(functions[f](0, buf + len % 8, len), slow_crc(buf + len % 8, len));
+			assert_int_equal(functions[f](0, buf + len % 8, len),
+					 slow_crc(buf + len % 8, len));
 		for (size_t len = 8150; len < sizeof(buf); len += 509)
 			assert_int_equal(functions[f](0, buf, len), slow_crc(buf, len));
 	}
@@ -76,7 +80,8 @@ static void pieces_add_up_to_the_whole(void **state)
 		buf[i] = (u8)(i * i >> 3);
 	for (unsigned int f = 0; f < ARRAY_SIZE(functions); f++)
 		for (size_t cut = 0; cut <= sizeof(buf); cut += 37)
-			assert_int_equal(functions[f](functions[f](0, buf, cut), buf + cut, sizeof(buf) - cut),
+			assert_int_equal(functions[f](functions[f](0, buf, cut), buf + cut,
+						      sizeof(buf) - cut),
 					 slow_crc(buf, sizeof(buf)));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The erasure coder: field and matrix against their definitions, the generic back-end against multiplication bit by
- * bit, every other back-end against the generic one, every erasure pattern, and buffers whose next byte is forbidden.
+ * The erasure coder: field and matrix against their definitions, the generic back-end against
+ * multiplication bit by bit, every other back-end against the generic one, every erasure pattern,
+ * and buffers whose next byte is forbidden.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,7 +71,8 @@ struct stripe {
 	u8 *shard[WEFT_EC_MAX_SHARDS];
 };
 
-static void stripe_init(struct stripe *s, unsigned int k, unsigned int m, size_t len, size_t misalign)
+static void stripe_init(struct stripe *s, unsigned int k, unsigned int m, size_t len,
+			size_t misalign)
 {
 	size_t each = (len + 3 * CANARY) / CANARY * CANARY + CANARY;
 
@@ -101,7 +103,8 @@ static void stripe_free(struct stripe *s)
 
 static void stripe_encode(struct stripe *s, const struct weft_ec_ops *ops, const struct weft_ec *ec)
 {
-	weft_ec_encode_with(ops, ec, s->len, (const void *const *)s->shard, (void *const *)(s->shard + s->k));
+	weft_ec_encode_with(ops, ec, s->len, (const void *const *)s->shard,
+			    (void *const *)(s->shard + s->k));
 }
 
 /* Parity by the definition of the code, without the coder's tables. */
@@ -112,7 +115,8 @@ static void parity_assert_by_definition(const struct stripe *s)
 			u8 want = 0;
 
 			for (unsigned int j = 0; j < s->k; j++) {
-				u8 a = slow_mul(slow_mul(32 ^ j, 32 ^ i), slow_inv(slow_mul(32 ^ i ^ j, 32)));
+				u8 a = slow_mul(slow_mul(32 ^ j, 32 ^ i),
+						slow_inv(slow_mul(32 ^ i ^ j, 32)));
 
 				want ^= slow_mul(a, s->shard[j][b]);
 			}
@@ -132,7 +136,8 @@ static const struct weft_ec_ops *usable_backend(unsigned int *i)
 }
 
 /* Decode the shards in @want from @have into fresh buffers and compare. */
-static void decode_check(const struct stripe *s, const struct weft_ec *ec, u32 have, u32 want, const char *seed)
+static void decode_check(const struct stripe *s, const struct weft_ec *ec, u32 have, u32 want,
+			 const char *seed)
 {
 	static u8 out[WEFT_EC_MAX_SHARDS][MAX_LEN + 1];
 	const void *src[WEFT_EC_MAX_SHARDS];
@@ -160,8 +165,9 @@ static void decode_check(const struct stripe *s, const struct weft_ec *ec, u32 h
 		weft_ec_plan_run_with(ops, &plan, s->len, src, dst);
 		for (unsigned int j = 0; j < plan.nout; j++) {
 			if (memcmp(out[j], s->shard[plan.out[j]], s->len) || out[j][s->len] != 0x5a)
-				fail_msg("%s: (%u,%u) have %#x want %#x: shard %u is wrong%s%s", ops->name, s->k, s->m,
-					 have, want, plan.out[j], seed ? ", seed " : "", seed ? seed : "");
+				fail_msg("%s: (%u,%u) have %#x want %#x: shard %u is wrong%s%s",
+					 ops->name, s->k, s->m, have, want, plan.out[j],
+					 seed ? ", seed " : "", seed ? seed : "");
 		}
 	}
 }
@@ -171,7 +177,8 @@ static void field_tables_match_their_definition(void **state)
 	for (unsigned int a = 0; a < 256; a++) {
 		for (unsigned int b = 0; b < 256; b++) {
 			assert_int_equal(weft_gf_mul(a, b), slow_mul(a, b));
-			assert_int_equal(weft_gf_nib[a][b & 15] ^ weft_gf_nib[a][16 + (b >> 4)], slow_mul(a, b));
+			assert_int_equal(weft_gf_nib[a][b & 15] ^ weft_gf_nib[a][16 + (b >> 4)],
+					 slow_mul(a, b));
 		}
 		if (a)
 			assert_int_equal(slow_mul(a, weft_gf_inv(a)), 1);
@@ -227,7 +234,8 @@ static void inversion_refuses_a_singular_matrix_and_survives_a_zero_pivot(void *
 	assert_int_equal(weft_ec_matrix_invert(pivot, inverse, 2), 0);
 	for (unsigned int r = 0; r < 2; r++)
 		for (unsigned int c = 0; c < 2; c++)
-			assert_int_equal(slow_mul(copy[2 * r], inverse[c]) ^ slow_mul(copy[2 * r + 1], inverse[2 + c]),
+			assert_int_equal(slow_mul(copy[2 * r], inverse[c]) ^
+						 slow_mul(copy[2 * r + 1], inverse[2 + c]),
 					 r == c);
 }
 
@@ -262,7 +270,8 @@ static void one_lost_shard_is_the_xor_of_the_others(void **state)
 
 	assert_int_equal(weft_ec_init(&ec, 6, 3), 0);
 	for (unsigned int lost = 0; lost < 7; lost++) {
-		assert_int_equal(weft_ec_plan_init(&plan, &ec, 0x1ff & ~(1u << lost), 1u << lost), 0);
+		assert_int_equal(weft_ec_plan_init(&plan, &ec, 0x1ff & ~(1u << lost), 1u << lost),
+				 0);
 		for (unsigned int i = 0; i < 6; i++) {
 			assert_in_range(plan.src[i], 0, 6);
 			assert_int_equal(plan.coef[i], 1);
@@ -280,11 +289,11 @@ static void start_picks_the_first_usable_backend(void **state)
 
 static const struct {
 	unsigned int k, m;
-} shapes[] = { { 1, 1 }, { 1, 3 }, { 1, 31 }, { 2, 1 }, { 3, 3 }, { 4, 2 }, { 6, 3 }, { 5, 5 }, { 10, 4 }, { 31, 1 },
-	       { 4, 9 }, { 16, 16 }, { 32, 0 } };
+} shapes[] = {{1, 1}, {1, 3},  {1, 31}, {2, 1}, {3, 3},	  {4, 2}, {6, 3},
+	      {5, 5}, {10, 4}, {31, 1}, {4, 9}, {16, 16}, {32, 0}};
 
-static const size_t lengths[] = { 1, 2, 7, 8, 15, 31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128, 129, 1000, 4095, 4096,
-				  MAX_LEN - 3 };
+static const size_t lengths[] = {1,  2,	 7,  8,	  15,  31,  32,	  33,	63,   64,	  65,
+				 95, 96, 97, 127, 128, 129, 1000, 4095, 4096, MAX_LEN - 3};
 
 static void every_backend_encodes_as_defined(void **state)
 {
@@ -311,8 +320,9 @@ static void every_backend_encodes_as_defined(void **state)
 					memset(parity, 0, oracle.len);
 					stripe_encode(&oracle, ops, &ec);
 					if (memcmp(saved, parity, oracle.len))
-						fail_msg("%s: (%u,%u) parity %u of length %zu differs", ops->name,
-							 ec.k, ec.m, i, oracle.len);
+						fail_msg("%s: (%u,%u) parity %u of length %zu "
+							 "differs",
+							 ops->name, ec.k, ec.m, i, oracle.len);
 				}
 				stripe_canaries_check(&oracle);
 			}
@@ -350,7 +360,7 @@ static void every_erasure_pattern_decodes(void **state)
 {
 	static const struct {
 		unsigned int k, m;
-	} whole[] = { { 1, 1 }, { 1, 3 }, { 2, 2 }, { 3, 3 }, { 4, 2 }, { 6, 3 }, { 10, 4 }, { 7, 7 } };
+	} whole[] = {{1, 1}, {1, 3}, {2, 2}, {3, 3}, {4, 2}, {6, 3}, {10, 4}, {7, 7}};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(whole); i++) {
 		unsigned int n = whole[i].k + whole[i].m, patterns = 0;
@@ -392,7 +402,10 @@ static void random_patterns_of_wide_codes_decode(void **state)
 
 			for (unsigned int e = rng() % (wide[i].m + 1); e; e--)
 				lost |= 1u << rng() % n;
-			/* Want any of what is lost: a reader wants one shard, a rebuild all of them. */
+			/*
+			 * Want any of what is lost: a reader wants one shard, a rebuild all of
+			 * them.
+			 */
 			decode_check(&s, &ec, all & ~lost, lost & (u32)rng(), seed);
 		}
 		stripe_free(&s);
@@ -423,7 +436,8 @@ static void part_of_a_range_decodes_alone(void **state)
 static u8 *guarded(size_t len, bool front)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (len + page - 1) / page * page;
-	u8 *p = mmap(NULL, body + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *p = mmap(NULL, body + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		     0);
 
 	assert_ptr_not_equal(p, MAP_FAILED);
 	assert_int_equal(mprotect(p, page, PROT_NONE), 0);
@@ -453,7 +467,8 @@ static void nothing_outside_of_the_buffers_is_touched(void **state)
 			for (unsigned int i = 0; i < 3; i++)
 				fill(shard[i], len);
 			for (unsigned int b = 0; (ops = usable_backend(&b));)
-				weft_ec_encode_with(ops, &ec, len, (const void *const *)shard, (void *const *)shard + 3);
+				weft_ec_encode_with(ops, &ec, len, (const void *const *)shard,
+						    (void *const *)shard + 3);
 			for (unsigned int i = 0; i < 7; i++)
 				guarded_free(shard[i], len);
 		}

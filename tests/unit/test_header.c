@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Shard headers: what is encoded is decoded, damage and every broken rule are refused with their own error. */
+/*
+ * Shard headers: what is encoded is decoded, damage and every broken rule are refused with their
+ * own error.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,9 +21,18 @@
 static struct weft_shard_info raw_info(void)
 {
 	return (struct weft_shard_info){
-		.index = 8, .k = 6, .m = 3, .sid_session = 0x1234567890abcdef, .sid_counter = 77, .group = 5,
-		.volume = 3, .ino = 0xdeadbeef, .file_offset = 1ull << 40, .version = 9,
-		.plain_len = 400000, .stored_len = 400000,
+		.index = 8,
+		.k = 6,
+		.m = 3,
+		.sid_session = 0x1234567890abcdef,
+		.sid_counter = 77,
+		.group = 5,
+		.volume = 3,
+		.ino = 0xdeadbeef,
+		.file_offset = 1ull << 40,
+		.version = 9,
+		.plain_len = 400000,
+		.stored_len = 400000,
 	};
 }
 
@@ -222,7 +234,8 @@ static void every_broken_rule_is_refused(void **state)
 		resign(buf);
 		ret = weft_header_decode(&out, buf, sizeof(buf), &why);
 		if (ret != b->error || !why)
-			fail_msg("%s: %d instead of %d (%s)", b->what, ret, b->error, why ? why : "no reason");
+			fail_msg("%s: %d instead of %d (%s)", b->what, ret, b->error,
+				 why ? why : "no reason");
 	}
 }
 
@@ -267,13 +280,24 @@ static void lengths_of_chunks_are_checked_without_a_header(void **state)
 {
 	const char *why = NULL;
 
-	assert_int_equal(weft_header_lengths_check(1, 1, WEFT_CODEC_RAW, WEFT_CIPHER_NONE, 0, &why), 0);
-	assert_int_equal(weft_header_lengths_check(1, 17, WEFT_CODEC_RAW, WEFT_CIPHER_AES256_GCM, 1, &why), 0);
-	assert_int_equal(weft_header_lengths_check(1, 1, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why), 0);
-	assert_int_equal(weft_header_lengths_check(1, 2, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why), -EPROTO);
-	assert_int_equal(weft_header_lengths_check(262145, 2, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why), -EPROTO);
-	assert_int_equal(weft_header_lengths_check(262145, 3, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why), 0);
-	assert_int_equal(weft_header_lengths_check(WEFT_CHUNK_MAX, WEFT_CHUNK_MAX, 9, 0, 0, &why), -EPROTONOSUPPORT);
+	assert_int_equal(weft_header_lengths_check(1, 1, WEFT_CODEC_RAW, WEFT_CIPHER_NONE, 0, &why),
+			 0);
+	assert_int_equal(
+		weft_header_lengths_check(1, 17, WEFT_CODEC_RAW, WEFT_CIPHER_AES256_GCM, 1, &why),
+		0);
+	assert_int_equal(
+		weft_header_lengths_check(1, 1, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why), 0);
+	assert_int_equal(
+		weft_header_lengths_check(1, 2, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why),
+		-EPROTO);
+	assert_int_equal(
+		weft_header_lengths_check(262145, 2, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why),
+		-EPROTO);
+	assert_int_equal(
+		weft_header_lengths_check(262145, 3, WEFT_CODEC_ZSTD, WEFT_CIPHER_NONE, 0, &why),
+		0);
+	assert_int_equal(weft_header_lengths_check(WEFT_CHUNK_MAX, WEFT_CHUNK_MAX, 9, 0, 0, &why),
+			 -EPROTONOSUPPORT);
 	assert_int_equal(weft_header_lengths_check(UINT32_MAX, UINT32_MAX, 0, 0, 0, &why), -EPROTO);
 	assert_non_null(why);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The geometry of stored chunks, against its definition byte by byte and with hostile numbers; CRC tables. */
+/*
+ * The geometry of stored chunks, against its definition byte by byte and with hostile numbers; CRC
+ * tables.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,10 +50,21 @@ static void shards_are_the_smallest_that_hold_the_stored_form(void **state)
 	static const struct {
 		u32 stored_len, k, shard_len;
 	} cases[] = {
-		{ 1, 1, 64 }, { 64, 1, 64 }, { 65, 1, 128 }, { 4096, 1, 4096 }, { 1, 6, 64 }, { 384, 6, 64 },
-		{ 385, 6, 128 }, { 131072, 6, 21888 }, { 131073, 6, 24576 }, { 131072, 1, 131072 },
-		{ 131073, 1, 135168 }, { 4194304, 6, 700416 }, { 16777216, 1, 16777216 }, { 16777216, 31, 544768 },
-		{ WEFT_STORED_MAX, 1, WEFT_SHARD_LEN_MAX },
+		{1, 1, 64},
+		{64, 1, 64},
+		{65, 1, 128},
+		{4096, 1, 4096},
+		{1, 6, 64},
+		{384, 6, 64},
+		{385, 6, 128},
+		{131072, 6, 21888},
+		{131073, 6, 24576},
+		{131072, 1, 131072},
+		{131073, 1, 135168},
+		{4194304, 6, 700416},
+		{16777216, 1, 16777216},
+		{16777216, 31, 544768},
+		{WEFT_STORED_MAX, 1, WEFT_SHARD_LEN_MAX},
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -108,7 +122,8 @@ static void pieces_cover_their_range_once_and_in_order(void **state)
 {
 	for (unsigned int i = 0; i < 50000; i++) {
 		struct weft_layout layout = random_layout();
-		u32 offset = rng() % layout.stored_len, length = random_len(layout.stored_len - offset);
+		u32 offset = rng() % layout.stored_len,
+		    length = random_len(layout.stored_len - offset);
 		struct weft_piece_iter iter;
 		struct weft_piece piece;
 		u32 done = 0, pieces = 0;
@@ -120,7 +135,8 @@ static void pieces_cover_their_range_once_and_in_order(void **state)
 			assert_true(piece.offset + piece.length <= layout.shard_len);
 			assert_int_equal(piece.at, done);
 			/* The definition: shard i is bytes [i * S, (i + 1) * S). */
-			assert_int_equal(piece.shard * layout.shard_len + piece.offset, offset + done);
+			assert_int_equal(piece.shard * layout.shard_len + piece.offset,
+					 offset + done);
 			done += piece.length;
 			pieces++;
 		}
@@ -134,7 +150,8 @@ static void windows_are_the_blocks_around_a_range(void **state)
 {
 	for (unsigned int i = 0; i < 50000; i++) {
 		struct weft_layout layout = random_layout();
-		u32 offset = rng() % layout.shard_len, length = random_len(layout.shard_len - offset);
+		u32 offset = rng() % layout.shard_len,
+		    length = random_len(layout.shard_len - offset);
 		struct weft_window window;
 		u32 sum = 0;
 
@@ -173,7 +190,8 @@ static void blocks_and_frames_add_up(void **state)
 		assert_int_equal(weft_frame_plain_len(plain, UINT32_MAX), 0);
 
 		assert_int_equal(weft_frame_range(plain, offset, length, &first, &count), 0);
-		assert_true(first * WEFT_FRAME_SIZE <= offset && offset < (first + 1) * WEFT_FRAME_SIZE);
+		assert_true(first * WEFT_FRAME_SIZE <= offset &&
+			    offset < (first + 1) * WEFT_FRAME_SIZE);
 		assert_true((first + count) * WEFT_FRAME_SIZE >= offset + length);
 		assert_true((first + count - 1) * WEFT_FRAME_SIZE < offset + length);
 	}
@@ -184,8 +202,16 @@ static void ranges_outside_are_refused_without_wrapping(void **state)
 	static const struct {
 		u64 offset, length;
 	} outside[] = {
-		{ 0, 1025 }, { 1024, 1 }, { 1025, 0 }, { 1023, 2 }, { UINT64_MAX, 1 }, { 1, UINT64_MAX },
-		{ UINT64_MAX, UINT64_MAX }, { 1ull << 32, 1 }, { 0, (1ull << 32) + 1 }, { UINT64_MAX - 99, 200 },
+		{0, 1025},
+		{1024, 1},
+		{1025, 0},
+		{1023, 2},
+		{UINT64_MAX, 1},
+		{1, UINT64_MAX},
+		{UINT64_MAX, UINT64_MAX},
+		{1ull << 32, 1},
+		{0, (1ull << 32) + 1},
+		{UINT64_MAX - 99, 200},
 	};
 	struct weft_piece_iter iter;
 	struct weft_window window;
@@ -227,7 +253,8 @@ static void crc_tables_made_by_columns_find_every_bad_block(void **state)
 	weft_crctable_seal(table + 1, blocks);
 	assert_memory_equal(table + 1, whole, sizeof(whole));
 	assert_true(weft_crctable_sealed(table + 1, blocks));
-	assert_int_equal(weft_crctable_entry(whole, 5), weft_crc32c(0, data + 5 * WEFT_CRC_BLOCK, 64));
+	assert_int_equal(weft_crctable_entry(whole, 5),
+			 weft_crc32c(0, data + 5 * WEFT_CRC_BLOCK, 64));
 
 	assert_int_equal(weft_crctable_check(whole, data, len, &bad), 0);
 	for (u32 block = 0; block < blocks; block++) {
@@ -237,7 +264,8 @@ static void crc_tables_made_by_columns_find_every_bad_block(void **state)
 		assert_int_equal(weft_crctable_check(whole, data, len, NULL), -EBADMSG);
 		assert_int_equal(weft_crctable_check(whole, data, len, &bad), -EBADMSG);
 		assert_int_equal(bad, block);
-		weft_crctable_fill(whole, block, data + block * WEFT_CRC_BLOCK, weft_block_len(len, block));
+		weft_crctable_fill(whole, block, data + block * WEFT_CRC_BLOCK,
+				   weft_block_len(len, block));
 		assert_false(weft_crctable_sealed(whole, blocks));
 		weft_crctable_seal(whole, blocks);
 	}

@@ -2,16 +2,18 @@
 /*
  * The erasure coder with AVX2: multiplication by two shuffles, one for each nibble of a byte.
  *
- * A step takes 64 bytes of every source and keeps the 64 bytes of up to four outputs in registers, so that each source
- * is loaded and split into nibbles once a step and each output is stored once. The sixteen registers are used up: eight
- * accumulators, four for the nibbles, one for the mask, and three for a table and what comes out of the shuffles.
+ * A step takes 64 bytes of every source and keeps the 64 bytes of up to four outputs in registers,
+ * so that each source is loaded and split into nibbles once a step and each output is stored once.
+ * The sixteen registers are used up: eight accumulators, four for the nibbles, one for the mask,
+ * and three for a table and what comes out of the shuffles.
  *
- * In the encoding matrix the first row and the first column are ones. Both are free here: the first source of such a
- * pass is what the accumulators start from, and the first row takes an XOR per source. This is a third of the work of
- * 6+3.
+ * In the encoding matrix the first row and the first column are ones. Both are free here: the
+ * first source of such a pass is what the accumulators start from, and the first row takes an XOR
+ * per source. This is a third of the work of 6+3.
  *
- * The functions carry the target attribute, so the file needs no compiler flags; it must contain nothing but what runs
- * between weft_simd_begin() and weft_simd_end(). Only the two instructions that C has no operator for are assembler.
+ * The functions carry the target attribute, so the file needs no compiler flags; it must contain
+ * nothing but what runs between weft_simd_begin() and weft_simd_end(). Only the two instructions
+ * that C has no operator for are assembler.
  */
 #include "ec_arch.h"
 #include "../gf256.h"
@@ -21,7 +23,10 @@
 #define VEC		32	/* bytes in a vector register */
 #define MAX_OUT		4
 
-/* The loops over outputs and registers must be unrolled for the accumulators to be registers; -O2 alone does not. */
+/*
+ * The loops over outputs and registers must be unrolled for the accumulators to be registers; -O2
+ * alone does not.
+ */
 #ifdef __clang__
 #define UNROLL		_Pragma("unroll")
 #else
@@ -68,7 +73,9 @@ INLINE vec vec_shuffle(vec table, vec index)
 
 INLINE vec vec_nibble_mask(void)
 {
-	return (vec){ 0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f };
+	const u64 m = 0x0f0f0f0f0f0f0f0f;
+
+	return (vec){ m, m, m, m };
 }
 
 INLINE struct nibbles vec_split(vec v)
@@ -82,8 +89,8 @@ INLINE struct nibbles vec_split(vec v)
  * @nvec: registers per source and step, 1 or 2
  * @ones: the first row and the first column are ones
  */
-INLINE void avx2_step(const struct weft_ec_pass *pass, size_t off, const unsigned int nout, const unsigned int nvec,
-		      const bool ones)
+INLINE void avx2_step(const struct weft_ec_pass *pass, size_t off, const unsigned int nout,
+		      const unsigned int nvec, const bool ones)
 {
 	const unsigned int nsrc = pass->nsrc;
 	vec acc[MAX_OUT][2];
@@ -128,8 +135,9 @@ INLINE void avx2_step(const struct weft_ec_pass *pass, size_t off, const unsigne
 }
 
 /*
- * The whole range of a pass, which has at least VEC bytes. What is left at the end is done by a step that overlaps the
- * one before: outputs depend on the sources alone, so writing some bytes twice is harmless.
+ * The whole range of a pass, which has at least VEC bytes. What is left at the end is done by a
+ * step that overlaps the one before: outputs depend on the sources alone, so writing some bytes
+ * twice is harmless.
  */
 INLINE void avx2_range(const struct weft_ec_pass *pass, const unsigned int nout, const bool ones)
 {
