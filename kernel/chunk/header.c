@@ -115,7 +115,7 @@ static int frames_check(const struct weft_shard_info *info, const char **why)
 		u32 end = frame_end(info->frames, i);
 
 		if (end <= start || end - start <= tag)
-			return refuse(-EPROTO, why, "a frame of the frame table is empty");
+			return refuse(-EPROTO, why, "a frame of the frame table is empty or runs backwards");
 		if (end - start > frame_len_max(info->plain_len, i, info->cipher))
 			return refuse(-EPROTO, why,
 				      "a frame of the frame table is longer than a frame may be");
