@@ -94,7 +94,7 @@ enum weft_request_op {
 #define WEFT_SLOTS         1024u /* a session's slots, 0 .. 1023 */
 #define WEFT_SLOTS_RESERVE 256u  /* slots 0 .. 255 serve classes 1 and 2 only */
 #define WEFT_SLOT_NONE     0xffffffffu
-#define WEFT_SLOT_ANSWER   512u  /* bytes of a saved answer, at most; larger ones are computed anew */
+#define WEFT_SLOT_ANSWER   8192u /* bytes of a saved answer, at most: the longest is that of a COMMIT */
 
 enum weft_p {
 	WEFT_P_UNSPEC = 0,
