@@ -12,7 +12,7 @@ const struct nla_policy weft_answer_nl_policy[WEFT_ANSWER_PAYLOAD + 1] = {
 	[WEFT_ANSWER_REQ_ID] = { .type = NLA_U64, },
 	[WEFT_ANSWER_STATUS] = { .type = NLA_U32, },
 	[WEFT_ANSWER_APPLIED] = { .type = NLA_U64, },
-	[WEFT_ANSWER_PAYLOAD] = NLA_POLICY_MAX_LEN(30720),
+	[WEFT_ANSWER_PAYLOAD] = { .type = NLA_BINARY, .len = 30720, },
 };
 
 static const struct nla_policy weft_nl_bind_nl_policy[WEFT_A_JOIN + 1] = {
@@ -49,7 +49,7 @@ static const struct nla_policy weft_nl_group_set_nl_policy[WEFT_A_DOMAIN + 1] = 
 	[WEFT_A_M] = NLA_POLICY_MAX(NLA_U8, 31),
 	[WEFT_A_FLAGS] = { .type = NLA_U32, },
 	[WEFT_A_WEIGHT] = { .type = NLA_U32, },
-	[WEFT_A_SLOTS] = NLA_POLICY_MAX_LEN(128),
+	[WEFT_A_SLOTS] = { .type = NLA_BINARY, .len = 128, },
 	[WEFT_A_DOMAIN] = { .type = NLA_U64, },
 };
 
