@@ -3,7 +3,9 @@
  * internal.h - the parts of this folder and of its tests among themselves
  *
  *	node.c		threads, queues, the loop: the only part with effects beyond the log
- *	driver.c	pure: events in, requests and messages out; wraps libraft's raft_step(). driver_*.c: its parts
+ *	driver.c	pure: events in, requests and messages out; wraps libraft's raft_step()
+ *	message.c	the driver's messages: checked before they reach libraft, held until they may leave
+ *	window.c	the driver's entries in memory
  *	log.c		the log on disk, through struct rlog_io; single-threaded, blocking
  *	log_recover.c	opens it: which segments count, what is torn, what is rotten
  *	log_parse.c	pure: bytes to segments, records, state
@@ -80,7 +82,7 @@ struct rlog_io_ops {
 	int (*space)(struct rlog_io *io, uint64_t *total);
 };
 
-/* Locks the directory against a second process (-EBUSY). */
+/* A directory of this machine. Locks it against a second process (-EBUSY). */
 int rlog_io_open_dir(const char *directory, struct rlog_io **io, char *why);
 void rlog_io_close_dir(struct rlog_io *io);
 
@@ -257,5 +259,84 @@ int rdrv_conf_encode(const struct raft_configuration *conf, void **bytes, size_t
 /* True if exactly one server was added, removed or has another role, and somebody still votes. */
 bool rdrv_conf_is_step(const struct raft_configuration *from, const struct raft_configuration *to);
 unsigned int rdrv_conf_voters(const struct raft_configuration *conf);
+
+/* --- driver.c -------------------------------------------------------------------------------------------------- */
+
+struct rdrv;
+
+/* Outputs. Called from within the events below; they must not call back into the driver. */
+struct rdrv_ops {
+	/* Takes over the request. Requests are executed in this order and each comes back by rdrv_logged(). */
+	void (*log)(void *owner, struct rlog_request *request);
+	/* Everything in message is valid during the call only; entries are filled in. May drop it. */
+	void (*send)(void *owner, const struct raft_message *message);
+	/* The next committed and locally durable entry; one reference is the receiver's. */
+	void (*apply)(void *owner, struct rlog_entry *entry);
+	void (*lost)(void *owner, void *ctx);
+	/* Role, term or leader differ from the last call. */
+	void (*role)(void *owner);
+	/*
+	 * The state of voter from at (index, term) must replace the state machine's, then rdrv_installed() be called.
+	 * When that cannot be done, or another state was copied, the driver is to be freed and started anew from disk.
+	 * NULL: such messages are dropped.
+	 */
+	void (*install)(void *owner, uint64_t from, uint64_t index, uint64_t term);
+	/* Nothing may be done with the driver any more but rdrv_free(). */
+	void (*fatal)(void *owner, const char *why);
+};
+
+/* Bugs that the simulator must find; never set elsewhere. */
+#define RDRV_BUG_STALE_COMPLETION 0x1	/* a completed write counts though its entries were replaced meanwhile */
+#define RDRV_BUG_EARLY_TRIM	  0x2	/* what is applied may leave the log, synced or not */
+#define RDRV_BUG_VOTE_UNSYNCED	  0x4	/* messages do not wait for term and vote */
+
+struct rdrv_config {
+	uint64_t server;
+	const char *address;
+	uint64_t seed;
+	unsigned int election_ms;
+	unsigned int heartbeat_ms;
+	size_t queue_bytes;
+	unsigned int queue_entries;
+	size_t cache_bytes;	/* released entries kept in memory for voters that lag */
+	unsigned int bugs;
+	const struct rdrv_ops *ops;
+	void *owner;
+};
+
+int rdrv_alloc(const struct rdrv_config *config, struct rdrv **result);
+void rdrv_free(struct rdrv *d);
+
+/*
+ * Events. now: milliseconds of a clock that never goes back. They come one at a time.
+ * start: the first; a negative errno and a sentence if log and state machine contradict each other.
+ */
+int rdrv_start(struct rdrv *d, uint64_t now, const struct rlog_recovered *recovered, uint64_t applied,
+	       uint64_t applied_term, char *why);
+void rdrv_tick(struct rdrv *d, uint64_t now);
+/* Copies what it needs. Anything invalid is dropped. */
+void rdrv_receive(struct rdrv *d, uint64_t now, const struct raft_message *message);
+/* Takes over the request, executed. */
+void rdrv_logged(struct rdrv *d, uint64_t now, struct rlog_request *request);
+/* A request that will not be executed any more, before rdrv_free(). */
+void rdrv_unlogged(struct rdrv *d, struct rlog_request *request);
+/* n new entries (type, bytes, ctx set); takes over the references if it returns 0. -EREMOTE, -EAGAIN. */
+int rdrv_submit(struct rdrv *d, uint64_t now, struct rlog_entry **entries, size_t n);
+/* Adds, removes or re-roles one server. -EREMOTE; -EAGAIN: not now; -EINVAL: not a single step. */
+int rdrv_change(struct rdrv *d, uint64_t now, const struct raft_configuration *conf);
+/* Hands leadership to another voter (0: to whom libraft thinks best). */
+int rdrv_transfer(struct rdrv *d, uint64_t now, uint64_t server);
+void rdrv_released(struct rdrv *d, uint64_t now, uint64_t index);
+void rdrv_checkpoint(struct rdrv *d, uint64_t now, uint64_t index, uint64_t term);
+void rdrv_installed(struct rdrv *d, uint64_t now);
+
+/* When rdrv_tick() is due. */
+uint64_t rdrv_deadline(const struct rdrv *d);
+/* Would rdrv_submit() take n more entries of that many bytes (by rlog_entry_size()) in all? 0, -EREMOTE, -EAGAIN. */
+int rdrv_may_submit(const struct rdrv *d, size_t n, size_t bytes);
+int rdrv_may_read(const struct rdrv *d);
+uint64_t rdrv_leader(const struct rdrv *d, const char **address);
+void rdrv_status(const struct rdrv *d, struct rnode_status *status);
+const struct raft_configuration *rdrv_configuration(const struct rdrv *d);
 
 #endif /* WEFT_DAEMON_RAFT_INTERNAL_H */
