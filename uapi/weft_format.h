@@ -9,6 +9,10 @@
  *      stored form   | frame 0 | frame 1 | ...            | frame n-1 | 0 |
  *      shards        |<---- S: shard 0 ---->|<---- S: shard 1 ---->| ...      + m parity shards of S bytes
  *
+ * Parity j, byte by byte, is the sum over i of a(j, i) times shard i in GF(2^8) with polynomial 0x11d, where
+ * a(j, i) = (32 ^ i) * (32 ^ j) / ((32 ^ i ^ j) * 32), ^ being exclusive or: parity 0 is the XOR of the data, and with
+ * k = 1 every parity is a copy.
+ *
  * A codec of "raw" without a cipher makes a frame equal to its plaintext, so the stored form equals the chunk. A codec
  * never makes a frame longer than its plaintext (such a frame is stored raw: as long as its plaintext); a cipher adds
  * WEFT_CIPHER_TAG bytes to each frame.
