@@ -9,8 +9,8 @@
  *  - a completed write counts only for those of its entries that were not replaced while it was under way;
  *  - an entry is handed to the state machine when it is committed and durable in this voter's own log, in index order,
  *    once: so a checkpoint is never ahead of the log;
- *  - a new leader appends an entry of its own term first, changes no configuration before that is committed, and then by
- *    one server at a time;
+ *  - a leader has a term that had no other leader, appends an entry of that term first, changes no configuration before that
+ *    is committed, and then by one server at a time;
  *  - entries leave the log only when a checkpoint that covers them is durable;
  *  - what is held in memory for the state machine is bounded in bytes and entries.
  */
@@ -234,10 +234,24 @@ static void take_snapshot(struct rdrv *d, const struct raft_snapshot_metadata *m
 	d->config.ops->install(d->config.owner, from, metadata->index, metadata->term);
 }
 
+/*
+ * libraft makes the only voter leader without an election, in the term that it finds: after a restart, or after the other
+ * voters were removed, that term has had a leader, and a stand-by may hold entries of it that are about to be made a second
+ * time. So that leader gets a term of its own. Nothing was made with the old one in this step but heartbeats.
+ */
+static void take_own_term(struct rdrv *d, struct raft_update *update)
+{
+	d->raft.current_term++;
+	d->raft.voted_for = d->config.server;
+	update->flags |= RAFT_UPDATE_CURRENT_TERM | RAFT_UPDATE_VOTED_FOR;
+	update->messages.n = 0;
+}
+
 int rdrv_step(struct rdrv *d, struct raft_event *event)
 {
 	struct raft_update update = { 0 };
-	bool led = raft_state(&d->raft) == RAFT_LEADER;
+	enum raft_state before = raft_state(&d->raft);
+	bool led = before == RAFT_LEADER;
 	int rv;
 
 	d->step_wrote = false;
@@ -245,6 +259,8 @@ int rdrv_step(struct rdrv *d, struct raft_event *event)
 	rv = raft_step(&d->raft, event, &update);
 	if (rv)
 		return rv;
+	if (before == RAFT_FOLLOWER && raft_state(&d->raft) == RAFT_LEADER)
+		take_own_term(d, &update);
 	if (update.flags & (RAFT_UPDATE_CURRENT_TERM | RAFT_UPDATE_VOTED_FOR))
 		take_vote(d);
 	/* Before its entries: none of them is of the new term unless it is the leader's own. */

@@ -268,14 +268,14 @@ static void reader_clear(struct rlog_reader *reader)
 static int reader_seek(struct rlog *log, const struct rlog_segment *segment, uint64_t index)
 {
 	struct rlog_reader *reader = &log->reader;
-	bool current = log->file >= 0 && segment == &log->segments[log->n_segments - 1];
+	uint64_t size = segment->used < segment->header.size ? segment->used : segment->header.size;
 	struct rlog_record record;
 	int ret;
 
-	/* The segment being written grows: what was read of it before may be short. */
-	if (reader->segment != segment->header.segment || current) {
+	/* A segment may have grown since it was read. */
+	if (reader->segment != segment->header.segment || reader->size != size) {
 		reader_clear(reader);
-		reader->size = segment->used < segment->header.size ? segment->used : segment->header.size;
+		reader->size = size;
 		reader->bytes = rlog_alloc_blocks(reader->size);
 		if (!reader->bytes)
 			return -ENOMEM;

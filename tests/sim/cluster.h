@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cluster.h - voters in virtual time: real driver, real log, simulated disks and network
+ *
+ * Everything happens in one thread, in an order that a seed decides: a run is repeated exactly by its seed. Each voter has a
+ * disk (disk.h), a queue of log requests that is worked on in the background, and a state machine. What is checked all the
+ * time:
+ *  - an index, once applied anywhere, has one content for ever, on every voter, after every crash;
+ *  - what a leader calls committed is durable in the logs of a majority;
+ *  - what was acknowledged is applied;
+ *  - a term has at most one leader;
+ *  - states are equal at equal applied index;
+ *  - a log opens after every power cut.
+ */
+#ifndef WEFT_SIM_CLUSTER_H
+#define WEFT_SIM_CLUSTER_H
+
+#include "disk.h"
+
+struct sim_cluster;
+
+/* A state machine; one object a voter. state: whatever open returned. */
+struct sim_machine_ops {
+	const char *name;
+	/* On a fresh or surviving medium. Sets the applied index and term found on it. */
+	void *(*open)(void *medium, uint64_t *applied, uint64_t *term);
+	void (*apply)(void *state, const struct rnode_entry *entries, unsigned int n);
+	/* Makes everything applied durable. */
+	void (*sync)(void *state);
+	/* A number that is equal for equal states. */
+	uint64_t (*hash)(void *state);
+	/* Replaces the state by a copy of another voter's as it was at index; false: cannot. */
+	bool (*install)(void *state, void *from_medium, uint64_t index, uint64_t term);
+	/* The process ends. power: and what was not synced is lost or not, by seed. */
+	void (*crash)(void *state, void *medium, bool power, uint64_t *random);
+	void *(*medium_alloc)(uint64_t seed);
+	void (*medium_free)(void *medium);
+	/* Writes a command for the random number into bytes (at most 512), returns its length. */
+	size_t (*command)(uint64_t random, uint8_t *bytes);
+};
+
+struct sim_plan {
+	uint64_t seed;
+	unsigned int voters;
+	uint64_t virtual_ms;		/* length of the run before everything is healed */
+	const struct sim_machine_ops *machine;
+	unsigned int bugs;		/* RDRV_BUG_*; SIM_BUG_* */
+	bool verbose;
+};
+
+/* The state machine says "durable" of what it applied, before it synced. */
+#define SIM_BUG_CHECKPOINT_UNSYNCED 0x100
+
+struct sim_result {
+	bool failed;
+	char what[512];
+	uint64_t applied;
+	uint64_t acknowledged;
+	uint64_t crashes;
+	uint64_t power_cuts;
+	uint64_t elections;
+	uint64_t installs;
+	uint64_t trims;
+};
+
+void sim_cluster_run(const struct sim_plan *plan, struct sim_result *result);
+
+/* A state machine that sums its commands; keeps everything in memory, durable only when synced. */
+extern const struct sim_machine_ops sim_model_machine;
+
+#endif /* WEFT_SIM_CLUSTER_H */
