@@ -197,6 +197,30 @@ static void blocks_and_frames_add_up(void **state)
 	}
 }
 
+static void ranges_that_end_at_a_seam_take_nothing_behind_it(void **state)
+{
+	struct weft_piece_iter iter;
+	struct weft_window window;
+	struct weft_layout layout;
+	struct weft_piece piece;
+	u32 first, count;
+
+	assert_int_equal(weft_frame_range(WEFT_CHUNK_MAX, 0, WEFT_FRAME_SIZE, &first, &count), 0);
+	assert_int_equal(first, 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(weft_frame_range(WEFT_CHUNK_MAX, WEFT_FRAME_SIZE, 1, &first, &count), 0);
+	assert_int_equal(first, 1);
+	assert_int_equal(count, 1);
+
+	assert_int_equal(weft_layout_init(&layout, 4 << 20, 6, 3), 0);
+	assert_int_equal(weft_window_init(&window, &layout, 4096, 4096), 0);
+	assert_int_equal(window.block, 1);
+	assert_int_equal(window.blocks, 1);
+	assert_int_equal(weft_piece_begin(&iter, &layout, 0, layout.shard_len), 0);
+	assert_true(weft_piece_next(&iter, &piece));
+	assert_false(weft_piece_next(&iter, &piece));
+}
+
 static void ranges_outside_are_refused_without_wrapping(void **state)
 {
 	static const struct {
@@ -281,6 +305,7 @@ int main(void)
 		cmocka_unit_test(pieces_cover_their_range_once_and_in_order),
 		cmocka_unit_test(windows_are_the_blocks_around_a_range),
 		cmocka_unit_test(blocks_and_frames_add_up),
+		cmocka_unit_test(ranges_that_end_at_a_seam_take_nothing_behind_it),
 		cmocka_unit_test(ranges_outside_are_refused_without_wrapping),
 		cmocka_unit_test(crc_tables_made_by_columns_find_every_bad_block),
 	};
