@@ -14,10 +14,14 @@
  *   WATCH_MAP       bridge, store -> leader  -                                       - (then MAP is pushed on changes)
  *   MAP             leader -> bridge, store  VERSION HOST.. STORE.. GROUP..          - (no answer)
  *                                            the whole map each time; one of several frames when long: see VERSION
- *   STORE_REGISTER  store -> leader          STORE_UUID STARTS CAPACITY PATH ADDRESS LABELS..   STORE_NR HOST
- *   HEARTBEAT       store -> leader          HOST (STORE_STATE)..                    -
+ *   STORE_REGISTER  store -> leader          STORE_UUID STARTS CAPACITY PATH ADDRESS.. LABELS.. [DISK]   STORE_NR HOST_NR
+ *   HEARTBEAT       store -> leader          HOST_NR STORE_STATE..                   - (request or push)
  *   TASK            leader -> store          TASK (rebuild, delete: see enum)        STATUS, TASK results
  *   ADMIN           CLI -> leader            JSON (command and arguments)            JSON or TEXT
+ *
+ * A MAP without VERSION adds to what was told before. A whole map may take several frames; the last one has VERSION, and
+ * what none of them named is gone. A RENEW names all sessions; a refused request's answer is TEXT (of enum weft_p for
+ * REQUEST).
  *
  * All fields are little-endian; reserved fields are zero and checked.
  *
@@ -96,6 +100,7 @@ enum weft_c {
 	WEFT_C_TASK = 19,       /* struct weft_c_task and its shards */
 	WEFT_C_JSON = 20,       /* UTF-8 */
 	WEFT_C_DISK = 21,       /* __le64: device number of the store's file system, to tell disks apart */
+	WEFT_C_CAPACITY = 22,   /* __le64: bytes that the store may fill */
 	WEFT_C_NR
 };
 
