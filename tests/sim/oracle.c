@@ -96,9 +96,11 @@ void oracle_committed(struct voter *v)
 	if (status.role != RNODE_LEADER || status.commit_index <= v->seen_commit)
 		return;
 	v->seen_commit = status.commit_index;
-	/* The first commit of a term by counting is of the leader's own entries; earlier ones follow from it. */
+	/* Behind a checkpoint only the past knows the term; what is not in the leader's own log yet is of its term. */
 	term = status.term;
-	if (status.commit_index > v->durable_base && v->durable_last >= status.commit_index)
+	if (status.commit_index <= v->durable_base)
+		term = fact_at(c, status.commit_index)->term;
+	else if (v->durable_last >= status.commit_index)
 		term = v->durable[status.commit_index];
 	for (unsigned int i = 0; i < conf->n; i++) {
 		if (conf->servers[i].role != RAFT_VOTER)

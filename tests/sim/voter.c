@@ -177,6 +177,7 @@ static void start_driver(struct voter *v, const struct rlog_recovered *recovered
 		.owner = v,
 	};
 	char why[RNODE_WHY_MAX] = "";
+	struct rnode_status status;
 
 	snprintf(address, sizeof(address), "voter-%u", v->number + 1);
 	if (rdrv_alloc(&config, &v->driver))
@@ -184,7 +185,11 @@ static void start_driver(struct voter *v, const struct rlog_recovered *recovered
 	if (rdrv_start(v->driver, c->now / 1000, recovered, v->applied, v->applied_term, why)) {
 		sim_fail(c, "voter %u does not start: %s", v->number + 1, why);
 		v->dead = true;
+		return;
 	}
+	/* What its checkpoint says was committed by voters of another time. */
+	rdrv_status(v->driver, &status);
+	v->seen_commit = status.commit_index;
 }
 
 void voter_start(struct voter *v)
@@ -200,7 +205,6 @@ void voter_start(struct voter *v)
 	v->life++;
 	v->dead = false;
 	v->tick_at = 0;
-	v->seen_commit = 0;
 	v->waiting_last = &v->waiting;
 	v->done_last = &v->done;
 	voter_options(v, &options);
