@@ -11,6 +11,7 @@
 #define _WEFT_IO_H
 
 #include <linux/list.h>
+#include <linux/mempool.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/rwsem.h>
@@ -22,49 +23,86 @@
 #include "uapi/weft_payload.h"
 
 struct inode;
+struct shrinker;
+struct weft_commit_job;
 struct weft_inode;
 struct weft_mount;
 struct weft_request;
+struct writeback_control;
 
 /* Embedded in struct weft_mount. */
 struct weft_io_mount {
-	spinlock_t lock;
 	u64 budget;                   /* bytes that may be dirty or under way */
 	atomic64_t used;
-	wait_queue_head_t budget_wait;
-	unsigned int units;           /* under way */
+
+	spinlock_t lock;              /* all up to lru; also weft_commit_job.inode and .running */
+	unsigned int units;           /* whose bytes are on their way to the stores */
 	unsigned int units_max;
-	wait_queue_head_t units_wait;
-	struct list_head parked;      /* inodes with parked units */
-	struct delayed_work retry;
-	struct workqueue_struct *wq;  /* WQ_MEM_RECLAIM | WQ_UNBOUND */
+	unsigned int small;           /* the same for units that were copied: they pin no page */
+	unsigned int small_max;
+	struct list_head closed;      /* inodes whose last writer has gone: written at once */
+	struct list_head held;        /* inodes with a tail that waits for more, oldest first */
+	struct list_head parked;      /* inodes whose units came back because nothing could move */
+	struct list_head commits;     /* COMMITs under way, oldest first */
+	struct list_head lru;         /* inodes with cached extents */
+
+	atomic_long_t extents;        /* cached */
+	struct shrinker *shrinker;    /* of extents */
+	atomic_t jobs;                /* reads, units and commits that may still touch the mount */
+	wait_queue_head_t wait;       /* for units and small to fall, for jobs to end */
+	struct rw_semaphore commit_sem; /* shared: an answer is being worked in; exclusive: stalled commits are detached */
+	struct delayed_work due;      /* writes what the lists above name, detaches what is stalled */
+	struct work_struct flush;     /* the budget is short: write whatever can be written */
+	struct workqueue_struct *wq;  /* WQ_MEM_RECLAIM | WQ_UNBOUND, for due */
+	mempool_t *unit_pool;         /* the reserve: enough to write without any other memory */
+	mempool_t *buffer_pool;
+	bool stopping;                /* due is not armed any more */
 };
 
 /* Embedded in struct weft_inode. */
 struct weft_io_inode {
-	struct mutex cut_lock;        /* one cutter an inode */
-	spinlock_t extent_lock;       /* extents, known_*, inline_* */
+	struct mutex cut_lock;        /* one cutter an inode; held over a change of size */
+
+	spinlock_t extent_lock;       /* all up to unit_wait */
 	struct rb_root extents;       /* cached extents and known holes by offset */
-	struct list_head lru;         /* in the mount's list of inodes with cached extents, for the shrinker */
+	unsigned int n_extents;
+	u64 extents_gen;              /* grows when something known is forgotten: older answers are not believed */
 	u64 committed_size;           /* what the metadata service has */
+	u64 mapped_end;               /* nothing lies behind this in the metadata service */
 	u64 sequence;                 /* of COMMIT and truncation */
-	void *inline_data;            /* content that came with an answer, or NULL */
+	void *inline_data;            /* content that came with an answer or went with a COMMIT, or NULL: not known */
 	u32 inline_len;
-	bool is_inline;
-	unsigned int units;           /* under way or parked; evict waits for zero */
-	struct list_head unit_list;
-	wait_queue_head_t unit_wait;
-	errseq_t commit_err;
+	bool is_inline;               /* the metadata service has the content inline */
+	bool no_inline;               /* the content grows out of inline: commit it as chunks */
+	bool commit_hold;             /* the size is being changed: COMMITs wait */
+	struct weft_commit_job *commit; /* the one under way, or NULL */
+	struct list_head units;       /* open, under way or waiting for their COMMIT, by id */
+	struct list_head ready;       /* of these: those that wait for a COMMIT */
+	u64 unit_id;                  /* of the youngest */
+	u64 redirtied;                /* how many units came back */
+	u64 cut_pos;                  /* of the folio that is being cut; U64_MAX: none */
+	int meta_error;               /* of the last COMMIT without units */
+	wait_queue_head_t unit_wait;  /* units, commit, pages that a unit reads */
+
+	unsigned long flags;          /* WEFT_IO_* */
+	unsigned long tail_since;     /* jiffies | 1 since a tail is held, or 0; under cut_lock */
+
+	struct list_head lru;         /* in weft_io_mount.lru; these under weft_io_mount.lock */
+	struct list_head due_link;    /* in weft_io_mount.closed, .held or .parked */
+	unsigned long due_time;       /* jiffies */
+	u8 due;                       /* enum weft_io_due */
 };
 
 extern const struct address_space_operations weft_aops;
 extern const struct file_operations weft_file_fops; /* open and release call vfs/file.c's functions */
 
-int weft_io_mount_init(struct weft_mount *mount);     /* after the session is there */
-void weft_io_mount_exit(struct weft_mount *mount);    /* after the last inode is gone */
+int weft_io_mount_init(struct weft_mount *mount);     /* after the session is there; sets up sb->s_bdi */
+void weft_io_mount_exit(struct weft_mount *mount);    /* after the last inode is gone; also after a failed init */
 void weft_io_inode_init(struct weft_inode *inode);    /* at alloc_inode */
-void weft_io_inode_setup(struct weft_inode *inode, const struct weft_attr *attr); /* a new inode of type file: sizes, aops, folio orders */
-void weft_io_inode_evict(struct weft_inode *inode);   /* pages are gone already; drops extents; never waits for the daemon */
+/* A new inode of type file: size, operations, folio orders. */
+void weft_io_inode_setup(struct weft_inode *inode, const struct weft_attr *attr);
+/* Pages are gone already; drops extents; never waits for the daemon. */
+void weft_io_inode_evict(struct weft_inode *inode);
 
 /* An answer (LOOKUP, GETATTR, CREATE) brought inline content or extents: keep them. Bad ones are ignored. */
 void weft_io_inode_prime(struct weft_inode *inode, const struct weft_request *req);
@@ -80,9 +118,29 @@ void weft_io_resize_end(struct inode *inode, loff_t size, int error);
 /* Write back and commit everything of the inode (0: all of it), killable. What fsync and rename-over use. */
 int weft_io_flush(struct inode *inode);
 
-/* umount -f and lost sessions: dirty data is thrown away with an event naming the file; waits end. */
+/* The last writer closed the file: its writeback starts, nobody waits. */
+void weft_io_close(struct inode *inode);
+
+/*
+ * Around a SETATTR of a regular file's times: a COMMIT that is under way carries the old ones and may be applied after it.
+ * end: the inode has its new times; they are committed once more if so.
+ */
+u64 weft_io_times_begin(struct inode *inode);
+void weft_io_times_end(struct inode *inode, u64 token);
+
+/* For super_operations. write_inode: times that no data carries. sync: waits killably for what was parked. */
+int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc);
+int weft_io_sync(struct weft_mount *mount);
+
+/*
+ * umount -f and lost sessions: dirty data is thrown away with an event naming the file; waits end. The caller has set
+ * mount->state and aborts requests and jobs of node/ as well. Does not wait.
+ */
 void weft_io_mount_abort(struct weft_mount *mount);
-/* Before a plain umount: tries for 30 s to write everything; then drops what is left with an event and a log line. */
+/*
+ * Before a plain umount, with s_umount held: tries for 30 s to write everything; then sets mount->state to
+ * WEFT_MOUNT_FORCED and drops what is left with an event and a log line. No writeback is left when it returns.
+ */
 void weft_io_mount_drain(struct weft_mount *mount);
 
 int weft_io_init(void);

@@ -1,0 +1,714 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * commit.c - telling the metadata service where new content lies
+ *
+ * Units that are stored wait in the inode's ready list; a COMMIT names as many of them as fit. An inode has one COMMIT
+ * under way, and none while its size is being changed (commit_hold), so that operations on its extents never overlap.
+ *
+ * What must stay true:
+ *   - Nothing of a file's first uncommitted byte is jumped over: see commit_size().
+ *   - An inline COMMIT goes alone; of a file that is inline no extents go without those that begin at 0, because the
+ *     metadata service drops the inline content with them.
+ *   - The answer's extents are in the cache before the folios end writeback.
+ *   - A COMMIT that does not move gives its folios back (weft_commit_watch) but stays under way, and the next one of the inode
+ *     waits for it: the answer may yet come. weft_io_mount.commit_sem keeps watch and answers apart.
+ *   - weft_commit_job.inode is NULL when the inode went before the answer. A COMMIT whose answer is being worked in
+ *     (.running), or that has units which are not detached, keeps the inode.
+ */
+#include <linux/errno.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/unaligned.h>
+
+#include "io/internal.h"
+
+/* Of the payload: INO, COMMIT and the heads of arrays. */
+#define COMMIT_OVERHEAD 256u
+
+struct weft_commit_job {
+	struct list_head link;     /* in weft_io_mount.commits */
+	struct weft_inode *inode;  /* with .running, under weft_io_mount.lock */
+	struct weft_mount *mount;
+	struct list_head units;    /* by ready_link, in the order of NEWCHUNKs */
+	unsigned int n_units, n_runs;
+	u64 size;                  /* that it says */
+	u64 want_size;             /* without units: the size to say, as far as the file still has it */
+	u64 ino;
+	unsigned long started;     /* jiffies */
+	bool is_inline;
+	bool running;
+};
+
+static struct weft_commit_job *commit_alloc(struct weft_inode *inode)
+{
+	struct weft_commit_job *commit = kzalloc(sizeof(*commit), GFP_NOFS);
+
+	if (!commit)
+		return NULL;
+	INIT_LIST_HEAD(&commit->units);
+	INIT_LIST_HEAD(&commit->link);
+	commit->inode = inode;
+	commit->mount = weft_inode_mount(inode);
+	commit->ino = inode->ino;
+	weft_job_begin(commit->mount);
+	return commit;
+}
+
+static void commit_free(struct weft_commit_job *commit)
+{
+	struct weft_mount *mount = commit->mount;
+
+	kfree(commit);
+	weft_job_end(mount);
+}
+
+static size_t unit_payload(const struct weft_unit *unit)
+{
+	if (unit->is_inline)
+		return nla_total_size(unit->len);
+	return nla_total_size(sizeof(struct weft_chunk_new) + (unit->put.k + unit->put.m) * sizeof(struct weft_shard_new)) +
+	       unit->n_runs * sizeof(struct weft_extent);
+}
+
+/* Of an inline file's units the one that begins at 0 has to be among the first extents. NULL: it is not ready. */
+static struct weft_unit *ready_first(struct weft_io_inode *io)
+{
+	struct weft_unit *unit = list_first_entry_or_null(&io->ready, struct weft_unit, ready_link);
+
+	if (!io->is_inline || !unit || unit->is_inline || !io->inline_len)
+		return unit;
+	list_for_each_entry(unit, &io->ready, ready_link)
+		if (!unit->runs[0].pos)
+			return unit;
+	return NULL;
+}
+
+/* Not while the size changes, nor until it is known whether it has. */
+static bool commit_may_go(const struct weft_io_inode *io)
+{
+	return !io->commit_hold && !READ_ONCE(container_of(io, struct weft_inode, io)->in_doubt);
+}
+
+static void commit_take(struct weft_commit_job *commit, struct weft_unit *unit)
+{
+	list_move_tail(&unit->ready_link, &commit->units);
+	unit->state = WEFT_UNIT_COMMIT;
+	commit->n_units++;
+	commit->n_runs += unit->n_runs;
+}
+
+/* With extent_lock held: takes ready units, and the inode's place for a COMMIT. false: nothing to send. */
+static bool commit_gather(struct weft_io_inode *io, struct weft_commit_job *commit)
+{
+	size_t room = WEFT_PAYLOAD_MAX - COMMIT_OVERHEAD;
+	struct weft_unit *unit, *next;
+
+	commit->n_units = 0;
+	commit->n_runs = 0;
+	commit->is_inline = false;
+	unit = commit_may_go(io) ? ready_first(io) : NULL;
+	if (!unit)
+		return false;
+	io->commit = commit;
+	commit->is_inline = unit->is_inline;
+	room -= unit_payload(unit);
+	commit_take(commit, unit);
+	if (commit->is_inline)
+		return true;
+	list_for_each_entry_safe(unit, next, &io->ready, ready_link) {
+		if (unit->is_inline || unit_payload(unit) > room)
+			break;
+		room -= unit_payload(unit);
+		commit_take(commit, unit);
+	}
+	return true;
+}
+
+/* --- the size ------------------------------------------------------------------------------------------------------------ */
+
+static u64 first_dirty(struct address_space *mapping, u64 pos)
+{
+	pgoff_t index = pos >> PAGE_SHIFT;
+	struct folio_batch batch;
+	u64 found = U64_MAX;
+
+	folio_batch_init(&batch);
+	if (filemap_get_folios_tag(mapping, &index, (pgoff_t)-1, PAGECACHE_TAG_DIRTY, &batch))
+		found = max_t(u64, pos, folio_pos(batch.folios[0]));
+	folio_batch_release(&batch);
+	return found;
+}
+
+/* With extent_lock held: the first byte at or behind pos that another unit has. */
+static u64 first_under_way(struct weft_io_inode *io, const struct weft_commit_job *commit, u64 pos)
+{
+	struct weft_unit *unit;
+	u64 found = io->cut_pos == U64_MAX ? U64_MAX : max(io->cut_pos, pos);
+	unsigned int i;
+
+	list_for_each_entry(unit, &io->units, link) {
+		if (unit->state == WEFT_UNIT_COMMIT)
+			continue;
+		for (i = 0; i < unit->n_runs; i++) {
+			/* An open unit grows. */
+			u64 end = unit->state == WEFT_UNIT_OPEN ? U64_MAX : unit->runs[i].pos + unit->runs[i].len;
+
+			if (end > pos)
+				found = min(found, max(unit->runs[i].pos, pos));
+		}
+	}
+	return found;
+}
+
+/* Where the run of this COMMIT that holds pos ends; 0: none does. */
+static u64 covered_end(const struct weft_commit_job *commit, u64 pos)
+{
+	struct weft_unit *unit;
+	unsigned int i;
+
+	list_for_each_entry(unit, &commit->units, ready_link)
+		for (i = 0; i < unit->n_runs; i++)
+			if (unit->runs[i].pos <= pos && pos < unit->runs[i].pos + unit->runs[i].len)
+				return unit->runs[i].pos + unit->runs[i].len;
+	return 0;
+}
+
+/*
+ * The size that may be said: up to the first byte behind the committed size that is dirty or under way and that this COMMIT
+ * does not cover. Bytes move from dirty to a unit with the unit, or cut_pos, entered first, and back with .redirtied; so
+ * looking for dirty ones first, and again when something went back, misses none.
+ */
+static u64 commit_size(struct weft_inode *inode, const struct weft_commit_job *commit)
+{
+	struct weft_io_inode *io = &inode->io;
+	u64 size = i_size_read(&inode->vfs), pos = 0, committed, redirtied, next;
+
+	spin_lock(&io->extent_lock);
+	committed = io->committed_size;
+	redirtied = io->redirtied;
+	spin_unlock(&io->extent_lock);
+
+	for (pos = committed; pos < size; ) {
+		next = first_dirty(inode->vfs.i_mapping, pos);
+		spin_lock(&io->extent_lock);
+		next = min(next, first_under_way(io, commit, pos));
+		if (redirtied != io->redirtied) {
+			redirtied = io->redirtied;
+			spin_unlock(&io->extent_lock);
+			continue;
+		}
+		spin_unlock(&io->extent_lock);
+		pos = covered_end(commit, next);
+		if (!pos)
+			return max(committed, min(next, size));
+	}
+	return max(committed, size);
+}
+
+/* --- the request ---------------------------------------------------------------------------------------------------------- */
+
+static void encode_time(struct weft_time *to, struct timespec64 from)
+{
+	to->sec = cpu_to_le64(from.tv_sec);
+	to->nsec = cpu_to_le32(from.tv_nsec);
+}
+
+static void add_chunk(struct weft_request *req, const struct weft_put *put)
+{
+	unsigned int n = put->k + put->m, i;
+	struct weft_chunk_new *chunk;
+	struct weft_shard_new *shard;
+
+	chunk = weft_request_reserve(req, WEFT_P_NEWCHUNK, sizeof(*chunk) + n * sizeof(*shard));
+	if (!chunk)
+		return;
+	chunk->sid.session = cpu_to_le64(put->sid_session);
+	chunk->sid.counter = cpu_to_le64(put->sid_counter);
+	chunk->group = cpu_to_le64(put->group);
+	chunk->plain_len = cpu_to_le32(put->plain_len);
+	chunk->stored_len = cpu_to_le32(put->stored_len);
+	chunk->shard_len = cpu_to_le32(put->shard_len);
+	chunk->codec = WEFT_CODEC_RAW;
+	chunk->cipher = WEFT_CIPHER_NONE;
+	chunk->k = put->k;
+	chunk->m = put->m;
+	shard = (struct weft_shard_new *)(chunk + 1);
+	for (i = 0; i < n; i++) {
+		shard[i].store = cpu_to_le32(put->shards[i].store);
+		shard[i].table_crc = cpu_to_le32(put->shards[i].table_crc);
+	}
+}
+
+static int extent_cmp(const void *left, const void *right)
+{
+	u64 a = le64_to_cpu(((const struct weft_extent *)left)->offset);
+	u64 b = le64_to_cpu(((const struct weft_extent *)right)->offset);
+
+	return a < b ? -1 : a > b;
+}
+
+static void add_units(struct weft_request *req, struct weft_commit_job *commit)
+{
+	struct weft_extent *extents, *extent;
+	struct weft_unit *unit;
+	unsigned int number = 0, i;
+
+	list_for_each_entry(unit, &commit->units, ready_link)
+		add_chunk(req, &unit->put);
+	extents = weft_request_reserve(req, WEFT_P_EXTENTS, commit->n_runs * sizeof(*extents));
+	if (!extents)
+		return;
+	extent = extents;
+	list_for_each_entry(unit, &commit->units, ready_link) {
+		for (i = 0; i < unit->n_runs; i++, extent++) {
+			extent->offset = cpu_to_le64(unit->runs[i].pos);
+			extent->length = cpu_to_le64(unit->runs[i].len);
+			extent->number = cpu_to_le64(number);
+			extent->chunk_offset = cpu_to_le32(unit->runs[i].chunk_offset);
+		}
+		number++;
+	}
+	sort(extents, commit->n_runs, sizeof(*extents), extent_cmp, NULL);
+}
+
+static void commit_done(struct weft_request *req);
+
+/* The inode is kept by the caller or by units. Behind a submit that went well the COMMIT is not the caller's any more. */
+static int commit_send(struct weft_commit_job *commit)
+{
+	struct weft_inode *inode = commit->inode;
+	struct weft_mount *mount = commit->mount;
+	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
+	struct weft_commit head = {};
+	struct weft_request *req;
+	int error;
+
+	if (weft_mount_dead(mount))
+		return -EIO;
+	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_COMMIT, 2, 512, GFP_NOFS);
+	if (!req)
+		return -ENOMEM;
+	/* Before the times are read: a later change marks it again. */
+	clear_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
+	smp_mb__after_atomic();
+	if (commit->is_inline)
+		commit->size = unit->len;
+	else if (unit)
+		commit->size = commit_size(inode, commit);
+	else
+		commit->size = min_t(u64, commit->want_size, i_size_read(&inode->vfs));
+	head.flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_MTIME | (commit->is_inline ? WEFT_CF_INLINE : 0));
+	head.size = cpu_to_le64(commit->size);
+	head.done_below = cpu_to_le64(weft_put_lowest(mount));
+	spin_lock(&inode->io.extent_lock);
+	head.sequence = cpu_to_le64(++inode->io.sequence);
+	spin_unlock(&inode->io.extent_lock);
+	encode_time(&head.mtime, inode_get_mtime(&inode->vfs));
+	encode_time(&head.ctime, inode_get_ctime(&inode->vfs));
+
+	req->ino = commit->ino;
+	req->mutating = true;
+	req->done = commit_done;
+	req->private = commit;
+	weft_request_add_u64(req, WEFT_P_INO, commit->ino);
+	weft_request_add(req, WEFT_P_COMMIT, &head, sizeof(head));
+	if (commit->is_inline)
+		weft_request_add(req, WEFT_P_DATA, unit->buffer, unit->len);
+	else if (unit)
+		add_units(req, commit);
+
+	commit->started = jiffies;
+	spin_lock(&mount->io.lock);
+	commit->running = false;
+	list_add_tail(&commit->link, &mount->io.commits);
+	spin_unlock(&mount->io.lock);
+	weft_due_kick(mount, WEFT_PARK_TIME);
+	error = weft_request_submit(req);
+	if (error) {
+		set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
+		spin_lock(&mount->io.lock);
+		commit->running = true;
+		list_del_init(&commit->link);
+		spin_unlock(&mount->io.lock);
+	}
+	weft_request_put(req);
+	return error;
+}
+
+/* --- the answer ----------------------------------------------------------------------------------------------------------- */
+
+/* The file is inline now, or not any more. */
+static void install_inline(struct weft_inode *inode, struct weft_unit *unit)
+{
+	struct weft_io_inode *io = &inode->io;
+	void *data = unit ? kmemdup(unit->buffer, unit->len, GFP_NOFS) : NULL;
+
+	spin_lock(&io->extent_lock);
+	if (unit)
+		weft_extent_forget(inode, 0, U64_MAX);
+	else
+		io->extents_gen++;
+	io->is_inline = unit;
+	weft_extent_set_inline(inode, data, unit ? unit->len : 0);
+	if (unit)
+		io->mapped_end = max_t(u64, io->mapped_end, unit->len);
+	spin_unlock(&io->extent_lock);
+}
+
+static void install_unit(struct weft_inode *inode, struct weft_unit *unit, u64 number)
+{
+	struct weft_io_inode *io = &inode->io;
+	struct weft_chunk *chunk = weft_chunk_from_put(&unit->put, number, GFP_NOFS);
+	struct weft_piece *spares = weft_piece_alloc(2 * unit->n_runs, GFP_NOFS);
+	unsigned int i;
+
+	spin_lock(&io->extent_lock);
+	for (i = 0; i < unit->n_runs; i++) {
+		const struct weft_run *run = &unit->runs[i];
+
+		if (IS_ERR_OR_NULL(chunk))
+			weft_extent_forget(inode, run->pos, run->pos + run->len);
+		else
+			weft_extent_replace(inode, &spares, run->pos, run->pos + run->len, chunk, run->chunk_offset);
+		io->mapped_end = max(io->mapped_end, run->pos + run->len);
+	}
+	spin_unlock(&io->extent_lock);
+	weft_piece_free(spares);
+	if (!IS_ERR_OR_NULL(chunk))
+		weft_chunk_put(chunk);
+}
+
+/* Committed: the extents are published, then the folios end writeback. numbers: one a unit, NULL if inline or none. */
+static void commit_success(struct weft_commit_job *commit, const __le64 *numbers)
+{
+	struct weft_inode *inode = commit->inode;
+	struct weft_unit *unit, *next;
+
+	if (inode) {
+		bool was_inline = READ_ONCE(inode->io.is_inline);
+
+		if (commit->is_inline || (was_inline && commit->n_units))
+			install_inline(inode, commit->is_inline ?
+				       list_first_entry(&commit->units, struct weft_unit, ready_link) : NULL);
+		spin_lock(&inode->io.extent_lock);
+		inode->io.committed_size = max(inode->io.committed_size, commit->size);
+		inode->io.meta_error = 0;
+		spin_unlock(&inode->io.extent_lock);
+		weft_extent_touch(inode);
+	}
+	list_for_each_entry_safe(unit, next, &commit->units, ready_link) {
+		u64 number = numbers ? le64_to_cpu(*numbers++) : 0;
+
+		list_del_init(&unit->ready_link);
+		if (!unit->is_inline) {
+			if (inode)
+				install_unit(inode, unit, number);
+			weft_put_committed(&unit->put, number);
+			weft_put_release(&unit->put);
+		}
+		if (unit->state == WEFT_UNIT_DETACHED)
+			weft_unit_free(unit);
+		else
+			weft_unit_end(unit);
+	}
+}
+
+/* Not committed: what is not dirty already is so again. */
+static void commit_failure(struct weft_commit_job *commit, int error)
+{
+	struct weft_inode *inode = commit->inode;
+	struct weft_unit *unit, *next;
+
+	if (inode) {
+		set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
+		WRITE_ONCE(inode->io.meta_error, error);
+	}
+	list_for_each_entry_safe(unit, next, &commit->units, ready_link) {
+		list_del_init(&unit->ready_link);
+		if (!unit->is_inline)
+			weft_put_release(&unit->put);
+		if (unit->state == WEFT_UNIT_DETACHED)
+			weft_unit_free(unit);
+		else
+			weft_unit_return(unit, error);
+	}
+}
+
+/* The next one of the inode, in the same job; or none, and the job is gone, and the inode may be. */
+static bool commit_next(struct weft_commit_job *commit)
+{
+	struct weft_inode *inode = commit->inode;
+
+	if (inode) {
+		spin_lock(&inode->io.extent_lock);
+		if (commit_gather(&inode->io, commit)) {
+			spin_unlock(&inode->io.extent_lock);
+			return true;
+		}
+		inode->io.commit = NULL;
+		wake_up_all(&inode->io.unit_wait);
+		spin_unlock(&inode->io.extent_lock);
+	}
+	commit_free(commit);
+	return false;
+}
+
+/* Sends a job that was gathered, and what follows it if that fails. */
+static void commit_run(struct weft_commit_job *commit)
+{
+	int error;
+
+	do {
+		error = commit_send(commit);
+		if (error)
+			commit_failure(commit, error);
+	} while (error && commit_next(commit));
+}
+
+/* What the answer says: 0 with the chunks' numbers, or -errno. */
+static int answer_read(const struct weft_request *req, const struct weft_commit_job *commit, struct weft_inode *inode,
+		       const __le64 **numbers)
+{
+	const struct nlattr *tb[WEFT_P_NR];
+	int error;
+
+	*numbers = NULL;
+	if (req->status == WEFT_ST_NEED)
+		return -EAGAIN;
+	error = weft_status_errno(req->status);
+	if (error)
+		return error;
+	error = weft_answer_parse(req, tb);
+	if (error)
+		return error;
+	if (inode && tb[WEFT_P_ATTR])
+		weft_inode_update(&inode->vfs, nla_data(tb[WEFT_P_ATTR]));
+	if (commit->is_inline || !commit->n_units)
+		return 0;
+	if (!tb[WEFT_P_NUMBERS] || nla_len(tb[WEFT_P_NUMBERS]) < commit->n_units * sizeof(__le64))
+		return -EPROTO;
+	*numbers = nla_data(tb[WEFT_P_NUMBERS]);
+	return 0;
+}
+
+static void commit_done(struct weft_request *req)
+{
+	struct weft_commit_job *commit = req->private;
+	struct weft_mount *mount = commit->mount;
+	unsigned int nofs = memalloc_nofs_save();
+	const __le64 *numbers;
+	bool more;
+	int error;
+
+	down_read(&mount->io.commit_sem);
+	spin_lock(&mount->io.lock);
+	commit->running = true;
+	list_del_init(&commit->link);
+	spin_unlock(&mount->io.lock);
+
+	error = answer_read(req, commit, commit->inode, &numbers);
+	if (error) {
+		commit_failure(commit, error);
+	} else {
+		weft_count(mount, WEFT_MC_COMMITS, 1);
+		commit_success(commit, numbers);
+	}
+	more = commit_next(commit);
+	up_read(&mount->io.commit_sem);
+	if (more)
+		commit_run(commit);
+	memalloc_nofs_restore(nofs);
+}
+
+/* --- who wants a COMMIT ---------------------------------------------------------------------------------------------------- */
+
+void weft_commit_queue(struct weft_unit *unit)
+{
+	struct weft_inode *inode = unit->inode;
+	struct weft_commit_job *commit = commit_alloc(inode);
+	bool send;
+
+	/* In doubt for as long as it takes a daemon to come back: the pages do not wait for that under writeback. */
+	if (!commit || READ_ONCE(inode->in_doubt)) {
+		if (commit)
+			commit_free(commit);
+		if (!unit->is_inline)
+			weft_put_release(&unit->put);
+		weft_unit_return(unit, -EAGAIN);
+		return;
+	}
+	spin_lock(&inode->io.extent_lock);
+	unit->state = WEFT_UNIT_READY;
+	list_add_tail(&unit->ready_link, &inode->io.ready);
+	commit->running = true;
+	send = !inode->io.commit && commit_gather(&inode->io, commit);
+	spin_unlock(&inode->io.extent_lock);
+	if (send)
+		commit_run(commit);
+	else
+		commit_free(commit);
+}
+
+void weft_commit_kick(struct weft_inode *inode)
+{
+	struct weft_commit_job *commit = commit_alloc(inode);
+	bool send;
+
+	/* Without memory the ready units wait for the next kick, or for the watch. */
+	if (!commit)
+		return;
+	commit->running = true;
+	spin_lock(&inode->io.extent_lock);
+	send = !inode->io.commit && commit_gather(&inode->io, commit);
+	spin_unlock(&inode->io.extent_lock);
+	if (send)
+		commit_run(commit);
+	else
+		commit_free(commit);
+}
+
+/* Takes the inode's place for a COMMIT if it is free. */
+static bool meta_claim(struct weft_io_inode *io, struct weft_commit_job *commit)
+{
+	bool got;
+
+	spin_lock(&io->extent_lock);
+	got = !io->commit && commit_may_go(io);
+	if (got) {
+		io->commit = commit;
+		io->meta_error = 0;
+	}
+	spin_unlock(&io->extent_lock);
+	return got;
+}
+
+static bool meta_clean(struct weft_inode *inode, loff_t size)
+{
+	return !test_bit(WEFT_IO_META_DIRTY, &inode->io.flags) &&
+	       READ_ONCE(inode->io.committed_size) >= min(size, i_size_read(&inode->vfs));
+}
+
+int weft_commit_meta(struct weft_inode *inode, loff_t size, bool wait)
+{
+	struct weft_io_inode *io = &inode->io;
+	struct weft_mount *mount = weft_inode_mount(inode);
+	struct weft_commit_job *commit;
+	int error;
+
+	if (meta_clean(inode, size))
+		return 0;
+	commit = commit_alloc(inode);
+	if (!commit)
+		return -ENOMEM;
+	commit->running = true;
+	commit->want_size = size;
+	error = 0;
+	if (!meta_claim(io, commit)) {
+		error = -EAGAIN;
+		if (wait)
+			error = wait_event_killable(io->unit_wait, weft_mount_dead(mount) || meta_claim(io, commit));
+		if (!error && READ_ONCE(io->commit) != commit)
+			error = -EIO;
+	}
+	if (error) {
+		commit_free(commit);
+		return error == -ERESTARTSYS ? -EINTR : error;
+	}
+	commit_run(commit);
+	if (!wait)
+		return 0;
+	error = wait_event_killable(io->unit_wait, READ_ONCE(io->commit) != commit || weft_mount_dead(mount));
+	if (error)
+		return -EINTR;
+	if (weft_mount_dead(mount))
+		return -EIO;
+	return READ_ONCE(io->meta_error);
+}
+
+/* --- COMMITs that do not move ------------------------------------------------------------------------------------------------ */
+
+/* What waits behind a stalled COMMIT goes back; it was not sent, so nothing of it is under way any more. */
+static void ready_return(struct weft_inode *inode)
+{
+	struct weft_unit *unit, *next;
+	LIST_HEAD(units);
+
+	spin_lock(&inode->io.extent_lock);
+	list_splice_init(&inode->io.ready, &units);
+	spin_unlock(&inode->io.extent_lock);
+	list_for_each_entry_safe(unit, next, &units, ready_link) {
+		list_del_init(&unit->ready_link);
+		weft_unit_return(unit, -EAGAIN);
+	}
+}
+
+static void commit_detach(struct weft_commit_job *commit)
+{
+	struct weft_unit *unit;
+
+	ready_return(commit->inode);
+	list_for_each_entry(unit, &commit->units, ready_link)
+		if (unit->state != WEFT_UNIT_DETACHED)
+			weft_unit_detach(unit);
+}
+
+/* Does it have units that keep folios under writeback, and has for too long? */
+static bool commit_stalled(struct weft_commit_job *commit)
+{
+	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
+	bool bound = weft_cluster_bound(commit->mount->cluster);
+
+	return unit && unit->state != WEFT_UNIT_DETACHED &&
+	       time_after(jiffies, commit->started + (bound ? WEFT_STALL_BOUND : WEFT_STALL_UNBOUND));
+}
+
+bool weft_commit_watch(struct weft_mount *mount)
+{
+	struct weft_commit_job *commit;
+	bool again;
+
+	do {
+		again = false;
+		down_write(&mount->io.commit_sem);
+		spin_lock(&mount->io.lock);
+		list_for_each_entry(commit, &mount->io.commits, link) {
+			if (!commit->running && commit_stalled(commit)) {
+				again = true;
+				break;
+			}
+		}
+		spin_unlock(&mount->io.lock);
+		if (again)
+			commit_detach(commit);
+		up_write(&mount->io.commit_sem);
+	} while (again);
+	return !list_empty(&mount->io.commits);
+}
+
+bool weft_commit_oldest(struct weft_mount *mount, unsigned long time)
+{
+	const struct weft_commit_job *commit;
+
+	lockdep_assert_held(&mount->io.lock);
+	commit = list_first_entry_or_null(&mount->io.commits, struct weft_commit_job, link);
+	return commit && time_before_eq(commit->started, time);
+}
+
+void weft_commit_forget(struct weft_inode *inode)
+{
+	struct weft_mount *mount = weft_inode_mount(inode);
+	struct weft_commit_job *commit;
+
+	spin_lock(&mount->io.lock);
+	commit = inode->io.commit;
+	if (commit && !commit->running) {
+		commit->inode = NULL;
+		inode->io.commit = NULL;
+	}
+	spin_unlock(&mount->io.lock);
+	wait_event(inode->io.unit_wait, !READ_ONCE(inode->io.commit));
+	/* Whoever woke us has left the inode when the lock is free. */
+	spin_lock(&inode->io.extent_lock);
+	spin_unlock(&inode->io.extent_lock);
+}

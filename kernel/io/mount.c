@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mount.c - a mount's part of io/: limits, workers, reserve; how it ends
+ *
+ * Reads, units and COMMITs may outlive the inodes that they were made for; they are counted as jobs, and the mount is
+ * not freed before the last has ended.
+ */
+#include <linux/backing-dev.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/writeback.h>
+
+#include "io/internal.h"
+#include "weft_netlink.h"
+
+#define UNITS_MAX    10u
+#define SMALL_MAX    64u
+#define READAHEAD    (8u << 20)
+
+/* Not WQ_MEM_RECLAIM: it only pushes the flusher, which does not need it. */
+struct workqueue_struct *weft_flush_wq;
+
+void weft_job_end(struct weft_mount *mount)
+{
+	/* The last one is waited for under the lock: see weft_io_mount_exit(). */
+	spin_lock(&mount->io.lock);
+	atomic_dec(&mount->io.jobs);
+	wake_up_all(&mount->io.wait);
+	spin_unlock(&mount->io.lock);
+}
+
+static bool jobs_done(struct weft_mount *mount)
+{
+	bool done;
+
+	spin_lock(&mount->io.lock);
+	done = !atomic_read(&mount->io.jobs);
+	spin_unlock(&mount->io.lock);
+	return done;
+}
+
+/* Up to ten units, and no more than a part of memory: parity and buffers come on top of the pages. */
+static unsigned int units_max(const struct weft_mount *mount)
+{
+	u64 memory = (u64)totalram_pages() << PAGE_SHIFT;
+
+	return clamp_t(u64, div_u64(memory / 32, mount->chunk_size), 1, UNITS_MAX);
+}
+
+static void mount_init_fields(struct weft_mount *mount)
+{
+	struct weft_io_mount *io = &mount->io;
+
+	spin_lock_init(&io->lock);
+	init_rwsem(&io->commit_sem);
+	INIT_LIST_HEAD(&io->closed);
+	INIT_LIST_HEAD(&io->held);
+	INIT_LIST_HEAD(&io->parked);
+	INIT_LIST_HEAD(&io->commits);
+	INIT_LIST_HEAD(&io->lru);
+	init_waitqueue_head(&io->wait);
+	INIT_DELAYED_WORK(&io->due, weft_due_work);
+	INIT_WORK(&io->flush, weft_flush_work);
+	io->units_max = units_max(mount);
+	io->small_max = SMALL_MAX;
+	weft_budget_init(mount);
+}
+
+int weft_io_mount_init(struct weft_mount *mount)
+{
+	struct workqueue_struct *wq;
+	int error;
+
+	mount_init_fields(mount);
+	error = super_setup_bdi(mount->sb);
+	if (error)
+		return error;
+	mount->sb->s_bdi->ra_pages = READAHEAD >> PAGE_SHIFT;
+	mount->sb->s_bdi->io_pages = READAHEAD >> PAGE_SHIFT;
+	error = weft_unit_pools_init(mount);
+	if (error)
+		return error;
+	error = weft_extent_shrinker_init(mount);
+	if (error)
+		return error;
+	wq = alloc_workqueue("weft-io:%s", WQ_MEM_RECLAIM | WQ_UNBOUND, 0, mount->sb->s_id);
+	if (!wq)
+		return -ENOMEM;
+	/* From here on the mount can be aborted. */
+	smp_store_release(&mount->io.wq, wq);
+	return 0;
+}
+
+/* Nothing is queued any more. */
+static void mount_stop(struct weft_mount *mount)
+{
+	spin_lock(&mount->io.lock);
+	WRITE_ONCE(mount->io.stopping, true);
+	spin_unlock(&mount->io.lock);
+	cancel_work_sync(&mount->io.flush);
+	cancel_delayed_work_sync(&mount->io.due);
+}
+
+void weft_io_mount_exit(struct weft_mount *mount)
+{
+	mount_stop(mount);
+	wait_event(mount->io.wait, jobs_done(mount));
+	/* Jobs may have armed it before they ended. */
+	cancel_delayed_work_sync(&mount->io.due);
+	if (mount->io.wq)
+		destroy_workqueue(mount->io.wq);
+	if (mount->io.shrinker)
+		weft_extent_shrinker_exit(mount);
+	weft_unit_pools_exit(mount);
+}
+
+void weft_io_mount_abort(struct weft_mount *mount)
+{
+	if (!smp_load_acquire(&mount->io.wq))
+		return;
+	weft_budget_wake();
+	wake_up_all(&mount->io.wait);
+	/* The flusher finds the mount dead and drops what is dirty. */
+	spin_lock(&mount->io.lock);
+	if (!mount->io.stopping)
+		queue_work(weft_flush_wq, &mount->io.flush);
+	spin_unlock(&mount->io.lock);
+}
+
+/* Everything that was dirty is committed, and every COMMIT answered. */
+static bool mount_clean(struct weft_mount *mount)
+{
+	bool clean;
+
+	spin_lock(&mount->io.lock);
+	clean = !atomic64_read(&mount->io.used) && list_empty(&mount->io.commits);
+	spin_unlock(&mount->io.lock);
+	return clean;
+}
+
+/* Names the files whose data is about to be dropped. */
+static void mount_tell_dropped(struct weft_mount *mount)
+{
+	struct weft_io_inode *io;
+
+	pr_err("weft: volume %s: unmounted with %llu bytes that could not be written; they are lost\n", mount->volume_name,
+	       (u64)atomic64_read(&mount->io.used));
+	spin_lock(&mount->io.lock);
+	list_for_each_entry(io, &mount->io.parked, due_link) {
+		u64 ino = container_of(io, struct weft_inode, io)->ino;
+
+		pr_err_ratelimited("weft: volume %s: inode %llu has lost data\n", mount->volume_name, ino);
+		weft_event(mount->cluster, WEFT_EVENT_DATA_DROPPED, mount->session, ino, 0, 0,
+			   "data that could not be written before the volume was unmounted is lost");
+	}
+	spin_unlock(&mount->io.lock);
+}
+
+void weft_io_mount_drain(struct weft_mount *mount)
+{
+	unsigned long deadline = jiffies + WEFT_DRAIN_TIME;
+
+	while (!weft_mount_dead(mount)) {
+		sync_inodes_sb(mount->sb);
+		if (wait_event_timeout(mount->io.wait, mount_clean(mount) || weft_mount_dead(mount), WEFT_PARK_TIME) ||
+		    time_after(jiffies, deadline))
+			break;
+	}
+	if (!mount_clean(mount)) {
+		if (atomic64_read(&mount->io.used))
+			mount_tell_dropped(mount);
+		cmpxchg(&mount->state, WEFT_MOUNT_LIVE, WEFT_MOUNT_FORCED);
+		weft_io_mount_abort(mount);
+		weft_nl_mount_abort(mount, WEFT_ST_ABORTED);
+		weft_node_mount_abort(mount);
+		sync_inodes_sb(mount->sb);
+	}
+	mount_stop(mount);
+}
+
+int weft_io_init(void)
+{
+	int error = weft_extent_init();
+
+	if (error)
+		return error;
+	error = weft_unit_init();
+	if (error)
+		goto err_extent;
+	weft_flush_wq = alloc_workqueue("weft-flush", WQ_UNBOUND, 0);
+	if (!weft_flush_wq) {
+		error = -ENOMEM;
+		goto err_unit;
+	}
+	return 0;
+
+err_unit:
+	weft_unit_exit();
+err_extent:
+	weft_extent_exit();
+	return error;
+}
+
+void weft_io_exit(void)
+{
+	destroy_workqueue(weft_flush_wq);
+	weft_unit_exit();
+	weft_extent_exit();
+}

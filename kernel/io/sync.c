@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sync.c - fsync, sync and write_inode: until what was written is committed
+ *
+ * The waits are our own and killable. What was parked meanwhile is written again until it is committed, the task is killed,
+ * the mount ends, or an error that is not transient was recorded.
+ */
+#include <linux/mm.h>
+#include <linux/writeback.h>
+
+#include "io/internal.h"
+
+/* All units up to id are done with. */
+static bool units_done(struct weft_io_inode *io, u64 id)
+{
+	const struct weft_unit *unit;
+	bool done;
+
+	spin_lock(&io->extent_lock);
+	unit = list_first_entry_or_null(&io->units, struct weft_unit, link);
+	done = !unit || unit->id > id;
+	spin_unlock(&io->extent_lock);
+	return done;
+}
+
+/* Writes all that is dirty and waits for it. *again: some of it came back. */
+static int flush_once(struct inode *inode, bool *again)
+{
+	struct weft_io_inode *io = &weft_inode(inode)->io;
+	struct weft_mount *mount = weft_mount(inode->i_sb);
+	u64 redirtied, id;
+	int error;
+
+	redirtied = READ_ONCE(io->redirtied);
+	error = filemap_fdatawrite_range(inode->i_mapping, 0, LLONG_MAX);
+	if (error == -EINTR)
+		return error;
+	spin_lock(&io->extent_lock);
+	id = io->unit_id;
+	spin_unlock(&io->extent_lock);
+	if (wait_event_killable(io->unit_wait, units_done(io, id) || weft_mount_dead(mount)))
+		return -EINTR;
+	if (weft_mount_dead(mount))
+		return -EIO;
+	*again = error || READ_ONCE(io->redirtied) != redirtied;
+	return 0;
+}
+
+int weft_io_flush(struct inode *inode)
+{
+	struct weft_io_inode *io = &weft_inode(inode)->io;
+	errseq_t since = errseq_sample(&inode->i_mapping->wb_err);
+	loff_t size = i_size_read(inode);
+	bool again;
+	int error;
+
+	for (;;) {
+		error = flush_once(inode, &again);
+		if (!error)
+			error = errseq_check(&inode->i_mapping->wb_err, since);
+		if (!error && !again) {
+			error = weft_commit_meta(weft_inode(inode), size, true);
+			if (error != -EAGAIN && error != -ENOMEM)
+				return error;
+			error = 0;
+		}
+		if (error)
+			return error;
+		/* Parked: the worker tries again; so do we, when it has or after a while. */
+		if (wait_event_killable_timeout(io->unit_wait, READ_ONCE(io->due) != WEFT_DUE_PARKED ||
+						weft_mount_dead(weft_mount(inode->i_sb)), WEFT_PARK_TIME) < 0)
+			return -EINTR;
+	}
+}
+
+int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc)
+{
+	struct weft_io_inode *io = &weft_inode(inode)->io;
+	bool busy;
+
+	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags))
+		return 0;
+	spin_lock(&io->extent_lock);
+	busy = !list_empty(&io->units);
+	spin_unlock(&io->extent_lock);
+	/* The COMMIT of the data carries the times. */
+	if (busy || mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY))
+		return 0;
+	weft_commit_meta(weft_inode(inode), i_size_read(inode), false);
+	return 0;
+}
+
+/* All COMMITs that were sent before that time have been answered. */
+static bool commits_done(struct weft_mount *mount, unsigned long time)
+{
+	bool older;
+
+	spin_lock(&mount->io.lock);
+	older = weft_commit_oldest(mount, time);
+	spin_unlock(&mount->io.lock);
+	return !older;
+}
+
+/* The oldest parked inode, with a reference, and out of the list; NULL: none. */
+static struct inode *parked_take(struct weft_mount *mount)
+{
+	struct weft_io_inode *io;
+	struct inode *inode = NULL;
+
+	spin_lock(&mount->io.lock);
+	while (!inode && (io = list_first_entry_or_null(&mount->io.parked, struct weft_io_inode, due_link))) {
+		list_del_init(&io->due_link);
+		io->due = WEFT_DUE_NONE;
+		inode = igrab(&container_of(io, struct weft_inode, io)->vfs);
+	}
+	spin_unlock(&mount->io.lock);
+	return inode;
+}
+
+/* The VFS has written everything and waited for it. What came back is parked; times may still be on their way. */
+int weft_io_sync(struct weft_mount *mount)
+{
+	unsigned long now = jiffies;
+	struct inode *inode;
+	int error = 0;
+
+	while (!error && (inode = parked_take(mount))) {
+		error = weft_io_flush(inode);
+		if (error)
+			weft_due_add(weft_inode(inode), WEFT_DUE_PARKED);
+		iput(inode);
+	}
+	if (!error && wait_event_killable(mount->io.wait, commits_done(mount, now) || weft_mount_dead(mount)))
+		error = -EINTR;
+	if (!error && weft_mount_dead(mount))
+		error = -EIO;
+	return error;
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * unit.c - units: what becomes one chunk, from the cutter until its COMMIT was answered
+ *
+ *   OPEN --submit--> PUT --stored--> READY --named--> COMMIT --answered--> gone
+ *     |               |                |                |
+ *     +---------------+----------------+-- return ------+-- detach: only the COMMIT has it any more
+ *
+ * What must stay true:
+ *   - A unit holds one part of the writeback of the folio behind each of its segments. The folios, and through them the
+ *     inode, are there until it gives them up: at the end of weft_unit_end(), _return() or _detach() the inode may be gone.
+ *   - While the unit reads the folios themselves (OPEN and PUT, not copied) nobody may change them: weft_folio.direct.
+ *   - A unit that goes back makes its blocks dirty first, then ends their writeback, then leaves the inode's list; who
+ *     looks for dirty folios first and for units then, and sees .redirtied unchanged, has seen every byte.
+ *   - Errors: -EAGAIN, -ENOMEM and the like mean that nothing can move now; others are kept for fsync() as well. In both
+ *     cases the data stays dirty and is tried again. On a dead mount it is dropped.
+ *   - The pools hold enough for one cutter without any other memory; it never waits for a unit while it has two.
+ */
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "io/internal.h"
+#include "obs/trace.h"
+#include "weft_netlink.h"
+
+static struct kmem_cache *unit_cache;
+
+static struct weft_io_inode *unit_io(const struct weft_unit *unit)
+{
+	return &unit->inode->io;
+}
+
+static size_t seg_offset(const struct folio *folio, const struct bio_vec *seg)
+{
+	return folio_page_idx(folio, seg->bv_page) * PAGE_SIZE + seg->bv_offset;
+}
+
+struct weft_unit *weft_unit_alloc(struct weft_inode *inode, u64 pos, bool nowait)
+{
+	struct weft_mount *mount = weft_inode_mount(inode);
+	struct weft_unit *unit = mempool_alloc(mount->io.unit_pool, nowait ? GFP_NOWAIT : GFP_NOFS);
+
+	if (!unit)
+		return NULL;
+	memset(unit, 0, sizeof(*unit));
+	unit->inode = inode;
+	unit->mount = mount;
+	unit->segs = unit->few_segs;
+	unit->max_segs = ARRAY_SIZE(unit->few_segs);
+	unit->n_runs = 1;
+	unit->runs[0].pos = pos;
+	INIT_LIST_HEAD(&unit->ready_link);
+	weft_job_begin(mount);
+	spin_lock(&inode->io.extent_lock);
+	unit->id = ++inode->io.unit_id;
+	list_add_tail(&unit->link, &inode->io.units);
+	spin_unlock(&inode->io.extent_lock);
+	return unit;
+}
+
+static void unit_free_memory(struct weft_unit *unit)
+{
+	if (unit->segs != unit->few_segs)
+		kvfree(unit->segs);
+	unit->segs = NULL;
+	if (unit->buffer)
+		mempool_free(unit->buffer, unit->mount->io.buffer_pool);
+	unit->buffer = NULL;
+}
+
+void weft_unit_free(struct weft_unit *unit)
+{
+	struct weft_mount *mount = unit->mount;
+
+	unit_free_memory(unit);
+	mempool_free(unit, mount->io.unit_pool);
+	weft_job_end(mount);
+}
+
+static bool unit_grow(struct weft_unit *unit)
+{
+	unsigned int max = unit->max_segs * 2;
+	struct bio_vec *segs = kvmalloc_array(max, sizeof(*segs), GFP_NOFS | __GFP_NORETRY | __GFP_NOWARN);
+
+	if (!segs)
+		return false;
+	memcpy(segs, unit->segs, unit->n_segs * sizeof(*segs));
+	if (unit->segs != unit->few_segs)
+		kvfree(unit->segs);
+	unit->segs = segs;
+	unit->max_segs = max;
+	return true;
+}
+
+bool weft_unit_append(struct weft_unit *unit, struct folio *folio, size_t offset, u32 len)
+{
+	struct weft_folio *state = folio_get_private(folio);
+
+	if (unit->n_segs == unit->max_segs && !unit_grow(unit))
+		return false;
+	atomic_inc(&state->parts);
+	atomic_inc(&state->direct);
+	bvec_set_folio(&unit->segs[unit->n_segs++], folio, len, offset);
+	spin_lock(&unit_io(unit)->extent_lock);
+	unit->runs[unit->n_runs - 1].len += len;
+	spin_unlock(&unit_io(unit)->extent_lock);
+	unit->len += len;
+	unit->blocks += DIV_ROUND_UP(len, WEFT_BLOCK_SIZE);
+	return true;
+}
+
+/* The folios may change now. */
+static void segs_release(struct weft_inode *inode, const struct bio_vec *segs, unsigned int n)
+{
+	bool last = false;
+
+	for (; n; n--, segs++) {
+		struct weft_folio *state = folio_get_private(page_folio(segs->bv_page));
+
+		last |= atomic_dec_and_test(&state->direct);
+	}
+	if (last)
+		wake_up_all(&inode->io.unit_wait);
+}
+
+static void segs_copy(void *to, const struct bio_vec *segs, unsigned int n)
+{
+	for (; n; n--, segs++) {
+		struct folio *folio = page_folio(segs->bv_page);
+
+		memcpy_from_folio(to, folio, seg_offset(folio, segs), segs->bv_len);
+		to += segs->bv_len;
+	}
+}
+
+void weft_unit_copy(struct weft_unit *unit)
+{
+	unit->buffer = mempool_alloc(unit->mount->io.buffer_pool, GFP_NOFS);
+	segs_copy(unit->buffer, unit->segs, unit->n_segs);
+	segs_release(unit->inode, unit->segs, unit->n_segs);
+	unit->copied = true;
+}
+
+bool weft_unit_merge(struct weft_unit *unit, struct weft_unit *from)
+{
+	struct weft_io_inode *io = unit_io(unit);
+
+	if (unit->n_runs == WEFT_UNIT_RUNS || unit->len + from->len >= WEFT_COPY_MAX)
+		return false;
+	while (unit->n_segs + from->n_segs > unit->max_segs)
+		if (!unit_grow(unit))
+			return false;
+	segs_copy(unit->buffer + unit->len, from->segs, from->n_segs);
+	segs_release(unit->inode, from->segs, from->n_segs);
+	memcpy(unit->segs + unit->n_segs, from->segs, from->n_segs * sizeof(*from->segs));
+	unit->n_segs += from->n_segs;
+	unit->blocks += from->blocks;
+	spin_lock(&io->extent_lock);
+	unit->runs[unit->n_runs] = from->runs[0];
+	unit->runs[unit->n_runs++].chunk_offset = unit->len;
+	list_del(&from->link);
+	spin_unlock(&io->extent_lock);
+	unit->len += from->len;
+	weft_unit_free(from);
+	return true;
+}
+
+/* --- slots: how many units are on their way -------------------------------------------------------------------------- */
+
+/* Who waits for a sync may take some more than others. */
+static bool slot_try(struct weft_mount *mount, bool small, bool sync)
+{
+	struct weft_io_mount *io = &mount->io;
+	unsigned int *used = small ? &io->small : &io->units;
+	unsigned int max = small ? io->small_max : io->units_max;
+	bool got;
+
+	if (sync)
+		max += max / 4 + 1;
+	spin_lock(&io->lock);
+	got = *used < max;
+	if (got)
+		++*used;
+	spin_unlock(&io->lock);
+	return got;
+}
+
+static int slot_get(struct weft_mount *mount, bool small, bool sync)
+{
+	long left = wait_event_killable_timeout(mount->io.wait, weft_mount_dead(mount) || slot_try(mount, small, sync),
+						WEFT_SLOT_TIMEOUT);
+
+	if (left < 0)
+		return -EINTR;
+	if (!left)
+		return -EAGAIN;
+	return 0;
+}
+
+static void slot_put(struct weft_mount *mount, bool small)
+{
+	spin_lock(&mount->io.lock);
+	if (small)
+		mount->io.small--;
+	else
+		mount->io.units--;
+	spin_unlock(&mount->io.lock);
+	wake_up_all(&mount->io.wait);
+}
+
+/* --- the end of a unit ------------------------------------------------------------------------------------------------ */
+
+/* Makes the blocks of a segment dirty again; returns how many were not. */
+static unsigned int seg_redirty(const struct bio_vec *seg)
+{
+	struct folio *folio = page_folio(seg->bv_page);
+	unsigned int blocks = weft_folio_set(folio_get_private(folio),
+					     weft_folio_mask(seg_offset(folio, seg), seg->bv_len));
+
+	filemap_dirty_folio(folio->mapping, folio);
+	return blocks;
+}
+
+/* The folios end writeback, if this was their last part; the unit does not know them any more. */
+static void unit_end_parts(struct weft_unit *unit)
+{
+	unsigned int i;
+
+	for (i = 0; i < unit->n_segs; i++) {
+		struct folio *folio = page_folio(unit->segs[i].bv_page);
+
+		weft_folio_part_end(folio, folio_get_private(folio));
+	}
+	unit->n_segs = 0;
+}
+
+/* Behind this the inode may be gone. */
+static void unit_leave(struct weft_unit *unit, bool redirtied)
+{
+	struct weft_io_inode *io = unit_io(unit);
+
+	spin_lock(&io->extent_lock);
+	list_del(&unit->link);
+	if (redirtied)
+		io->redirtied++;
+	wake_up_all(&io->unit_wait);
+	spin_unlock(&io->extent_lock);
+}
+
+/* Dirty again, or on a dead mount: gone. */
+static void unit_give_back(struct weft_unit *unit)
+{
+	bool dead = weft_mount_dead(unit->mount);
+	unsigned int blocks = 0, i;
+
+	if (dead) {
+		mapping_set_error(unit->inode->vfs.i_mapping, -EIO);
+		weft_event(unit->mount->cluster, WEFT_EVENT_DATA_DROPPED, unit->mount->session, unit->inode->ino,
+			   unit->runs[0].pos, 0, "%u bytes that were not committed are lost: the mount was ended by force",
+			   unit->len);
+	} else {
+		for (i = 0; i < unit->n_segs; i++)
+			blocks += seg_redirty(&unit->segs[i]);
+	}
+	/* Blocks that are dirty again keep their budget; those that were so already had one more. */
+	if (blocks <= unit->blocks)
+		weft_budget_give(unit->mount, (u64)(unit->blocks - blocks) << WEFT_BLOCK_SHIFT);
+	else
+		weft_budget_force(unit->mount, (u64)(blocks - unit->blocks) << WEFT_BLOCK_SHIFT);
+	unit_end_parts(unit);
+	unit_leave(unit, !dead);
+}
+
+static bool error_is_transient(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+	case -EINTR:
+	case -ENOMEM:
+	case -ETIMEDOUT:
+	case -ENOTCONN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What a unit's failure means for the file: called while the folios are still under writeback. */
+static void unit_fail(struct weft_unit *unit, int error)
+{
+	struct weft_mount *mount = unit->mount;
+
+	trace_weft_unit(unit->inode->ino, unit->runs[0].pos, unit->len, "returned", error);
+	if (!error || weft_mount_dead(mount))
+		return;
+	if (error_is_transient(error)) {
+		weft_count(mount, WEFT_MC_PARKED, 1);
+	} else {
+		mapping_set_error(unit->inode->vfs.i_mapping, error);
+		weft_count(mount, WEFT_MC_WRITE_ERRORS, 1);
+		weft_event(mount->cluster, WEFT_EVENT_WRITE_FAILED, mount->session, unit->inode->ino, unit->runs[0].pos,
+			   unit->put.group, "%u bytes cannot be written (error %d); they are kept and tried again",
+			   unit->len, -error);
+	}
+	weft_due_add(unit->inode, WEFT_DUE_PARKED);
+}
+
+void weft_unit_return(struct weft_unit *unit, int error)
+{
+	if (unit->state == WEFT_UNIT_READY && !unit->is_inline)
+		weft_put_release(&unit->put);
+	if (unit->state == WEFT_UNIT_OPEN && !unit->copied)
+		segs_release(unit->inode, unit->segs, unit->n_segs);
+	unit_fail(unit, error);
+	unit_give_back(unit);
+	weft_unit_free(unit);
+}
+
+void weft_unit_detach(struct weft_unit *unit)
+{
+	unit_fail(unit, -EAGAIN);
+	unit->state = WEFT_UNIT_DETACHED;
+	unit_give_back(unit);
+	unit->inode = NULL;
+}
+
+void weft_unit_end(struct weft_unit *unit)
+{
+	trace_weft_unit(unit->inode->ino, unit->runs[0].pos, unit->len, "committed", 0);
+	weft_budget_give(unit->mount, (u64)unit->blocks << WEFT_BLOCK_SHIFT);
+	unit_end_parts(unit);
+	unit_leave(unit, false);
+	weft_unit_free(unit);
+}
+
+/* --- to the stores ------------------------------------------------------------------------------------------------------ */
+
+static void unit_put_done(struct weft_put *put)
+{
+	struct weft_unit *unit = container_of(put, struct weft_unit, put);
+	struct weft_mount *mount = unit->mount;
+
+	slot_put(mount, unit->copied);
+	if (!unit->copied)
+		segs_release(unit->inode, unit->segs, unit->n_segs);
+	if (put->error) {
+		weft_put_release(put);
+		weft_unit_return(unit, put->error);
+		return;
+	}
+	weft_count(mount, WEFT_MC_CHUNKS_WRITTEN, 1);
+	if (unit->copied)
+		weft_count(mount, WEFT_MC_PATCHES_WRITTEN, 1);
+	weft_count(mount, WEFT_MC_STORED_BYTES, unit->len);
+	trace_weft_unit(unit->inode->ino, unit->runs[0].pos, unit->len, "stored", 0);
+	weft_commit_queue(unit);
+}
+
+int weft_unit_submit(struct weft_unit *unit, bool sync)
+{
+	int error;
+
+	if (unit->is_inline) {
+		weft_commit_queue(unit);
+		return 0;
+	}
+	error = weft_mount_dead(unit->mount) ? -EIO : slot_get(unit->mount, unit->copied, sync);
+	if (error) {
+		weft_unit_return(unit, error);
+		return error == -EINTR ? error : 0;
+	}
+	if (unit->copied)
+		bvec_set_virt(&unit->buffer_seg, unit->buffer, unit->len);
+	unit->put = (struct weft_put){
+		.mount = unit->mount,
+		.ino = unit->inode->ino,
+		.file_offset = unit->runs[0].pos,
+		.plain_len = unit->len,
+		.bvec = unit->copied ? &unit->buffer_seg : unit->segs,
+		.n_bvec = unit->copied ? 1 : unit->n_segs,
+		.sync = sync,
+		.done = unit_put_done,
+	};
+	unit->state = WEFT_UNIT_PUT;
+	weft_put_submit(&unit->put);
+	return 0;
+}
+
+int weft_unit_pools_init(struct weft_mount *mount)
+{
+	mount->io.unit_pool = mempool_create_slab_pool(4, unit_cache);
+	mount->io.buffer_pool = mempool_create_kmalloc_pool(2, WEFT_COPY_MAX);
+	return mount->io.unit_pool && mount->io.buffer_pool ? 0 : -ENOMEM;
+}
+
+void weft_unit_pools_exit(struct weft_mount *mount)
+{
+	mempool_destroy(mount->io.buffer_pool);
+	mempool_destroy(mount->io.unit_pool);
+}
+
+int weft_unit_init(void)
+{
+	unit_cache = KMEM_CACHE(weft_unit, 0);
+	return unit_cache ? 0 : -ENOMEM;
+}
+
+void weft_unit_exit(void)
+{
+	kmem_cache_destroy(unit_cache);
+}
