@@ -48,7 +48,7 @@ u32 weft_layout_shard_used(const struct weft_layout *layout, unsigned int shard)
 	return layout->shard_len;
 }
 
-int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *layout, u64 offset,
+int weft_slice_begin(struct weft_slice_iter *iter, const struct weft_layout *layout, u64 offset,
 		     u64 length)
 {
 	if (!range_inside(offset, length, layout->stored_len))
@@ -61,7 +61,7 @@ int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *lay
 	return 0;
 }
 
-bool weft_piece_next(struct weft_piece_iter *iter, struct weft_piece *piece)
+bool weft_slice_next(struct weft_slice_iter *iter, struct weft_slice *slice)
 {
 	u32 shard_len = iter->layout->shard_len;
 	u32 in_shard;
@@ -69,12 +69,12 @@ bool weft_piece_next(struct weft_piece_iter *iter, struct weft_piece *piece)
 	if (iter->pos == iter->end)
 		return false;
 
-	piece->shard = iter->pos / shard_len;
-	piece->offset = iter->pos % shard_len;
-	piece->at = iter->pos - iter->start;
-	in_shard = shard_len - piece->offset;
-	piece->length = iter->end - iter->pos < in_shard ? iter->end - iter->pos : in_shard;
-	iter->pos += piece->length;
+	slice->shard = iter->pos / shard_len;
+	slice->offset = iter->pos % shard_len;
+	slice->at = iter->pos - iter->start;
+	in_shard = shard_len - slice->offset;
+	slice->length = iter->end - iter->pos < in_shard ? iter->end - iter->pos : in_shard;
+	iter->pos += slice->length;
 	return true;
 }
 

@@ -41,20 +41,20 @@ int weft_layout_init(struct weft_layout *layout, u32 stored_len, unsigned int k,
 u32 weft_layout_shard_used(const struct weft_layout *layout, unsigned int shard);
 
 /*
- * A piece of a range of the stored form that lies in one data shard.
+ * The part of a range of the stored form that lies in one data shard.
  * @shard: 0 to k - 1
  * @offset, @length: in the shard's data
- * @at: offset of the piece in the range that was asked for
+ * @at: offset of the slice in the range that was asked for
  */
-struct weft_piece {
+struct weft_slice {
 	unsigned int shard;
 	u32 offset;
 	u32 length;
 	u32 at;
 };
 
-/* Walks the pieces of a range in ascending order; at most k of them. */
-struct weft_piece_iter {
+/* Walks the slices of a range in ascending order; at most k of them. */
+struct weft_slice_iter {
 	const struct weft_layout *layout;
 	u32 start;
 	u32 pos;
@@ -63,11 +63,11 @@ struct weft_piece_iter {
 
 /*
  * Returns -ERANGE if bytes [offset, offset + length) are not all in the stored form. An empty
- * range has no piece.
+ * range has no slice.
  */
-int weft_piece_begin(struct weft_piece_iter *iter, const struct weft_layout *layout, u64 offset,
+int weft_slice_begin(struct weft_slice_iter *iter, const struct weft_layout *layout, u64 offset,
 		     u64 length);
-bool weft_piece_next(struct weft_piece_iter *iter, struct weft_piece *piece);
+bool weft_slice_next(struct weft_slice_iter *iter, struct weft_slice *slice);
 
 /*
  * The whole CRC blocks around a range of a shard: what must be fetched to check it, and, from any

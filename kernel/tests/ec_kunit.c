@@ -180,21 +180,21 @@ static void header_comes_back_from_its_own_bytes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, weft_header_decode(&out, buf, 127, NULL), -EMSGSIZE);
 }
 
-static void layout_pieces_follow_the_definition(struct kunit *test)
+static void layout_slices_follow_the_definition(struct kunit *test)
 {
-	struct weft_piece_iter iter;
+	struct weft_slice_iter iter;
 	struct weft_layout layout;
-	struct weft_piece piece;
+	struct weft_slice slice;
 	u32 pos = 12345;
 
 	KUNIT_ASSERT_EQ(test, weft_layout_init(&layout, 4 << 20, 6, 3), 0);
-	KUNIT_ASSERT_EQ(test, weft_piece_begin(&iter, &layout, pos, 4000000), 0);
-	while (weft_piece_next(&iter, &piece)) {
-		KUNIT_EXPECT_EQ(test, piece.shard * layout.shard_len + piece.offset, pos);
-		pos += piece.length;
+	KUNIT_ASSERT_EQ(test, weft_slice_begin(&iter, &layout, pos, 4000000), 0);
+	while (weft_slice_next(&iter, &slice)) {
+		KUNIT_EXPECT_EQ(test, slice.shard * layout.shard_len + slice.offset, pos);
+		pos += slice.length;
 	}
 	KUNIT_EXPECT_EQ(test, pos, 12345 + 4000000);
-	KUNIT_EXPECT_EQ(test, weft_piece_begin(&iter, &layout, 1, ~0ULL), -ERANGE);
+	KUNIT_EXPECT_EQ(test, weft_slice_begin(&iter, &layout, 1, ~0ULL), -ERANGE);
 }
 
 static struct kunit_case ec_kunit_cases[] = {
@@ -205,7 +205,7 @@ static struct kunit_case ec_kunit_cases[] = {
 	KUNIT_CASE(ec_every_loss_of_three_of_nine_decodes),
 	KUNIT_CASE(crc32c_follows_the_convention),
 	KUNIT_CASE(header_comes_back_from_its_own_bytes),
-	KUNIT_CASE(layout_pieces_follow_the_definition),
+	KUNIT_CASE(layout_slices_follow_the_definition),
 	{}
 };
 

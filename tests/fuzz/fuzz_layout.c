@@ -18,21 +18,21 @@ struct question {
 	u64 length;
 };
 
-static void walk_pieces(const struct weft_layout *layout, const struct question *q)
+static void walk_slices(const struct weft_layout *layout, const struct question *q)
 {
-	struct weft_piece_iter iter;
-	struct weft_piece piece;
+	struct weft_slice_iter iter;
+	struct weft_slice slice;
 	struct weft_window window;
 	u64 done = 0;
 
-	if (weft_piece_begin(&iter, layout, q->offset, q->length))
+	if (weft_slice_begin(&iter, layout, q->offset, q->length))
 		return;
 	require(q->offset + q->length >= q->offset && q->offset + q->length <= layout->stored_len);
-	while (weft_piece_next(&iter, &piece)) {
-		require(piece.shard < layout->k && piece.length > 0 && piece.at == done);
-		require(piece.offset + piece.length <= weft_layout_shard_used(layout, piece.shard));
-		require(!weft_window_init(&window, layout, piece.offset, piece.length));
-		done += piece.length;
+	while (weft_slice_next(&iter, &slice)) {
+		require(slice.shard < layout->k && slice.length > 0 && slice.at == done);
+		require(slice.offset + slice.length <= weft_layout_shard_used(layout, slice.shard));
+		require(!weft_window_init(&window, layout, slice.offset, slice.length));
+		done += slice.length;
 	}
 	require(done == q->length);
 }
@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (weft_layout_init(&layout, q.stored_len, q.k, q.m))
 		return 0;
 	require((u64)layout.shard_len * layout.k >= layout.stored_len);
-	walk_pieces(&layout, &q);
+	walk_slices(&layout, &q);
 	walk_window(&layout, &q);
 	return 0;
 }

@@ -118,31 +118,31 @@ static void used_bytes_of_shards_add_up(void **state)
 	}
 }
 
-static void pieces_cover_their_range_once_and_in_order(void **state)
+static void slices_cover_their_range_once_and_in_order(void **state)
 {
 	for (unsigned int i = 0; i < 50000; i++) {
 		struct weft_layout layout = random_layout();
 		u32 offset = rng() % layout.stored_len,
 		    length = random_len(layout.stored_len - offset);
-		struct weft_piece_iter iter;
-		struct weft_piece piece;
-		u32 done = 0, pieces = 0;
+		struct weft_slice_iter iter;
+		struct weft_slice slice;
+		u32 done = 0, slices = 0;
 
-		assert_int_equal(weft_piece_begin(&iter, &layout, offset, length), 0);
-		while (weft_piece_next(&iter, &piece)) {
-			assert_true(piece.shard < layout.k);
-			assert_true(piece.length > 0);
-			assert_true(piece.offset + piece.length <= layout.shard_len);
-			assert_int_equal(piece.at, done);
+		assert_int_equal(weft_slice_begin(&iter, &layout, offset, length), 0);
+		while (weft_slice_next(&iter, &slice)) {
+			assert_true(slice.shard < layout.k);
+			assert_true(slice.length > 0);
+			assert_true(slice.offset + slice.length <= layout.shard_len);
+			assert_int_equal(slice.at, done);
 			/* The definition: shard i is bytes [i * S, (i + 1) * S). */
-			assert_int_equal(piece.shard * layout.shard_len + piece.offset,
+			assert_int_equal(slice.shard * layout.shard_len + slice.offset,
 					 offset + done);
-			done += piece.length;
-			pieces++;
+			done += slice.length;
+			slices++;
 		}
 		assert_int_equal(done, length);
-		assert_true(pieces <= layout.k);
-		assert_false(weft_piece_next(&iter, &piece));
+		assert_true(slices <= layout.k);
+		assert_false(weft_slice_next(&iter, &slice));
 	}
 }
 
@@ -199,10 +199,10 @@ static void blocks_and_frames_add_up(void **state)
 
 static void ranges_that_end_at_a_seam_take_nothing_behind_it(void **state)
 {
-	struct weft_piece_iter iter;
+	struct weft_slice_iter iter;
 	struct weft_window window;
 	struct weft_layout layout;
-	struct weft_piece piece;
+	struct weft_slice slice;
 	u32 first, count;
 
 	assert_int_equal(weft_frame_range(WEFT_CHUNK_MAX, 0, WEFT_FRAME_SIZE, &first, &count), 0);
@@ -216,9 +216,9 @@ static void ranges_that_end_at_a_seam_take_nothing_behind_it(void **state)
 	assert_int_equal(weft_window_init(&window, &layout, 4096, 4096), 0);
 	assert_int_equal(window.block, 1);
 	assert_int_equal(window.blocks, 1);
-	assert_int_equal(weft_piece_begin(&iter, &layout, 0, layout.shard_len), 0);
-	assert_true(weft_piece_next(&iter, &piece));
-	assert_false(weft_piece_next(&iter, &piece));
+	assert_int_equal(weft_slice_begin(&iter, &layout, 0, layout.shard_len), 0);
+	assert_true(weft_slice_next(&iter, &slice));
+	assert_false(weft_slice_next(&iter, &slice));
 }
 
 static void ranges_outside_are_refused_without_wrapping(void **state)
@@ -237,10 +237,10 @@ static void ranges_outside_are_refused_without_wrapping(void **state)
 		{0, (1ull << 32) + 1},
 		{UINT64_MAX - 99, 200},
 	};
-	struct weft_piece_iter iter;
+	struct weft_slice_iter iter;
 	struct weft_window window;
 	struct weft_layout layout;
-	struct weft_piece piece;
+	struct weft_slice slice;
 	u32 first, count;
 
 	/* Stored form, shard and plaintext all have 1024 bytes. */
@@ -248,14 +248,14 @@ static void ranges_outside_are_refused_without_wrapping(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(outside); i++) {
 		u64 offset = outside[i].offset, length = outside[i].length;
 
-		assert_int_equal(weft_piece_begin(&iter, &layout, offset, length), -ERANGE);
+		assert_int_equal(weft_slice_begin(&iter, &layout, offset, length), -ERANGE);
 		assert_int_equal(weft_window_init(&window, &layout, offset, length), -ERANGE);
 		assert_int_equal(weft_frame_range(1024, offset, length, &first, &count), -ERANGE);
 	}
 	assert_int_equal(weft_window_init(&window, &layout, 5, 0), -ERANGE);
 	assert_int_equal(weft_frame_range(1024, 5, 0, &first, &count), -ERANGE);
-	assert_int_equal(weft_piece_begin(&iter, &layout, 1024, 0), 0);
-	assert_false(weft_piece_next(&iter, &piece));
+	assert_int_equal(weft_slice_begin(&iter, &layout, 1024, 0), 0);
+	assert_false(weft_slice_next(&iter, &slice));
 }
 
 static void crc_tables_made_by_columns_find_every_bad_block(void **state)
@@ -302,7 +302,7 @@ int main(void)
 		cmocka_unit_test(shards_are_the_smallest_that_hold_the_stored_form),
 		cmocka_unit_test(impossible_chunks_are_refused),
 		cmocka_unit_test(used_bytes_of_shards_add_up),
-		cmocka_unit_test(pieces_cover_their_range_once_and_in_order),
+		cmocka_unit_test(slices_cover_their_range_once_and_in_order),
 		cmocka_unit_test(windows_are_the_blocks_around_a_range),
 		cmocka_unit_test(blocks_and_frames_add_up),
 		cmocka_unit_test(ranges_that_end_at_a_seam_take_nothing_behind_it),
