@@ -23,6 +23,7 @@
  *   weft_inode.io.extent_lock     extents (rwlock or spinlock; never held over a wait or a copy to user memory)
  *   weft_cluster.node.lock        tables of hosts and groups
  *   weft_host.lock, weft_conn.lock
+ *   weft_nl_lock                  clusters of all namespaces and who uses them (nl/internal.h)
  *   weft_cluster.nl.lock          queues of requests
  *   sk_callback_lock of a handed-over socket (outside of weft_conn.lock only in callbacks, which take just queue bits)
  *
@@ -49,6 +50,7 @@
 #include <linux/percpu_counter.h>
 
 #define WEFT_CLUSTER_NAME_MAX 63
+#define WEFT_BUDGET_MIN (16ULL << 20) /* bytes that a mount needs to write at all */
 
 /* obs/stats.c: counters of mounts and hosts; an index a line of the table in uapi/weft_counters.h. */
 enum weft_mount_counter {
@@ -64,7 +66,7 @@ struct weft_cluster {
 	uuid_t uuid;
 	char name[WEFT_CLUSTER_NAME_MAX + 1];
 	u32 incarnation;
-	struct list_head link;        /* in the namespace's list, nl/family.c */
+	struct list_head link;        /* in the namespace's list, nl/cluster.c */
 
 	struct weft_nl_cluster nl;
 	struct weft_node_cluster node;
@@ -93,9 +95,10 @@ struct weft_mount {
 	u32 incarnation;
 	bool readonly;
 	enum weft_mount_state state;  /* WRITE_ONCE/READ_ONCE */
+	bool nl_joined, io_started;   /* how far the mount has come; for its end */
 	atomic64_t sid_counter;       /* next counter for a stored chunk */
 
-	struct weft_nl_mount nl;      /* slots */
+	struct weft_nl_mount nl;      /* slots and requests */
 	struct weft_io_mount io;      /* budget, units under way */
 	struct percpu_counter counters[WEFT_MC_NR];
 };
@@ -106,7 +109,13 @@ struct weft_inode {
 	u64 change;                   /* change attribute of the last answer; under vfs.i_lock */
 	u64 parent;                   /* of a directory */
 	u32 flags;                    /* WEFT_AF_* */
-	char *target;                 /* of a symbolic link, or NULL: not read yet */
+	char *target;                 /* of a symbolic link, or NULL: not read yet; set once */
+	struct timespec64 btime;
+	u64 answers_from;             /* of a directory: older answers (log index) are not cached; see vfs/namei.c */
+	bool readdir_plus;            /* of a directory: somebody looks at what READDIR brings */
+	bool bad;                     /* the daemon contradicts itself about this inode: every operation is -EIO */
+	bool in_doubt;                /* a change of size was sent and its waiter killed; see vfs/attr.c */
+	struct weft_request *forget;  /* made when the last name goes, sent when the inode goes */
 	struct weft_io_inode io;
 };
 
@@ -127,6 +136,16 @@ static inline void weft_count(struct weft_mount *mount, enum weft_mount_counter 
 
 /* vfs/inode.c, for io/: an answer brought attributes. Size and times of a file that has dirty data are not touched. */
 int weft_inode_update(struct inode *inode, const struct weft_attr *attr);
+
+/*
+ * vfs/attr.c, for what changes content: waits killably until it is known whether a change of size happened whose waiter was
+ * killed. i_rwsem must not be held by a caller that such a change waits for. 0, -EINTR, -EIO when the inode or mount is dead.
+ */
+int weft_inode_settle(struct inode *inode);
+
+/* vfs/file.c, for weft_file_fops. */
+int weft_file_open(struct inode *inode, struct file *file);
+int weft_file_release(struct inode *inode, struct file *file);
 
 /* obs/event.c: tell the daemon and whoever listens; never sleeps, drops when it cannot. */
 __printf(7, 8)

@@ -17,57 +17,80 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 #include <net/netlink.h>
 
 #include "uapi/weft_payload.h"
 
 struct weft_cluster;
 struct weft_mount;
+struct weft_nl_sock;
 struct weft_request;
 
 /* --- cluster: embedded in struct weft_cluster; owned by nl/ ------------------------------------------------------ */
 struct weft_nl_cluster {
-	spinlock_t lock;                      /* all below */
-	u64 generation;                       /* 0: no daemon has been bound yet */
+	spinlock_t lock;                      /* all below, and the slots and lists of the cluster's mounts */
+	u64 generation;                       /* of the sockets in socks */
 	struct list_head socks;               /* sockets of this generation */
 	struct list_head queue[WEFT_CLASSES]; /* requests that wait to be fetched, by class, oldest first */
-	struct list_head fetched;             /* requests that a socket has */
+	unsigned int active;                  /* requests that are started and not completed */
 	unsigned long unbound_since;          /* jiffies, when socks is empty */
-	wait_queue_head_t bound_wait;
+	struct list_head mounts;
+	u64 budget;                           /* of mounts to come, bytes; 0: their own default */
+	s64 time_offset;                      /* cluster time less CLOCK_REALTIME, nanoseconds */
+	bool ended;                           /* no request is taken any more */
+
+	struct xarray requests;               /* every request by its id; has a lock of its own */
 	struct delayed_work watchdog;         /* says what waits for 10 s */
+
+	/* under the lock of all clusters, nl/cluster.c */
+	u64 serial;                           /* order of dumps */
+	unsigned int users;                   /* bound sockets and mounts */
+	bool retired;
+	struct delayed_work linger;           /* retires the cluster when nobody has used it for 10 s */
 };
 
-/* --- mount: slots of the session ---------------------------------------------------------------------------------- */
+/* --- mount: slots of the session, requests under way -------------------------------------------------------------- */
 struct weft_nl_mount {
-	spinlock_t lock;
+	/* under weft_cluster.nl.lock */
+	struct list_head link;                /* in weft_cluster.nl.mounts */
 	unsigned long slot_busy[WEFT_SLOTS / BITS_PER_LONG];
 	u64 slot_sequence[WEFT_SLOTS];
-	wait_queue_head_t slot_wait;
-	struct list_head requests;            /* all requests of this mount, for umount -f */
-	u64 lease_deadline;                   /* CLOCK_BOOTTIME ns */
+	struct list_head slot_waiting[WEFT_CLASSES]; /* requests that wait for a slot, oldest first */
+	struct list_head requests;            /* all requests of this mount that have not settled */
+	wait_queue_head_t settled;            /* woken when that list becomes empty */
+	u64 lease_deadline;                   /* CLOCK_BOOTTIME ns; 0: none was told */
+
+	bool closing;                         /* answers without a waiter are dropped */
+	void (*end)(struct weft_mount *mount);
+	struct work_struct end_work;
 };
 
 /* --- request.c ------------------------------------------------------------------------------------------------------ */
 struct weft_request {
 	refcount_t ref;
-	struct list_head link;                /* in a queue or the fetched list */
+	struct rcu_head rcu;
+	struct list_head link;                /* where it is: a queue, a socket's list or the list of those that wait for a slot */
 	struct list_head mount_link;
-	struct weft_cluster *cluster;
-	struct weft_mount *mount;             /* NULL for requests of the cluster */
+	struct weft_cluster *cluster;         /* a reference */
+	struct weft_mount *mount;             /* NULL for requests of the cluster; lives until the request has settled */
 	u64 id;
+	u64 session;                          /* the mount's; without a mount what the caller sets, 0 if nothing */
 	u16 op;                               /* enum weft_request_op */
 	u8 class;                             /* 1 .. WEFT_CLASSES */
-	bool mutating;                        /* takes a slot */
+	u8 place;                             /* enum weft_request_place, under weft_cluster.nl.lock */
+	bool mutating;                        /* takes a slot; set by alloc from the operation */
 	u32 slot;                             /* WEFT_SLOT_NONE */
 	u64 sequence;
-	u64 ino;                              /* for `weft ps` */
+	struct weft_nl_sock *owner;           /* that has fetched it */
+	u64 ino;                              /* for `weft ps`; the caller sets it */
 	pid_t pid;
 	ktime_t born;
-	unsigned long state;                  /* bits; completion is owned by whoever sets COMPLETED */
+	unsigned long state;                  /* bits, enum weft_request_bit; completion is owned by whoever sets COMPLETED */
 	void *out;                            /* payload, attributes of enum weft_p */
 	u32 out_len, out_size;
 	int out_error;                        /* first failure of weft_request_add*() */
-	void *in;                             /* answer's payload */
+	void *in;                             /* answer's payload: attributes, well formed, their heads in native order */
 	u32 in_len;
 	u32 status;                           /* enum weft_status */
 	u64 applied;
@@ -101,6 +124,9 @@ void *weft_request_reserve(struct weft_request *req, u16 type, size_t len);
  */
 int weft_request_call(struct weft_request *req);
 
+/* After a call that failed: a daemon has the request and its waiter was killed, .abandoned is still to run. */
+bool weft_request_left(const struct weft_request *req);
+
 /*
  * Send; req->done(req) runs exactly once, with req->status set (WEFT_ST_ABORTED, WEFT_ST_SESSION_LOST when ended from here).
  * The queue has its own reference, the caller keeps its one. Returns 0, or a negative errno and done will not run.
@@ -129,9 +155,18 @@ void weft_cluster_put(struct weft_cluster *cluster);
 bool weft_cluster_bound(const struct weft_cluster *cluster);
 
 /* --- slot.c ---------------------------------------------------------------------------------------------------------- */
-int weft_nl_mount_init(struct weft_mount *mount);
+/*
+ * The mount joins its cluster; -ENOTCONN when that has ended meanwhile. @end is called once, from a work queue, when the
+ * mount has to end all that waits below it (umount -f, ABORT, a lost session, the namespace's exit).
+ */
+int weft_nl_mount_init(struct weft_mount *mount, void (*end)(struct weft_mount *mount));
+/* Waits until every request of the mount has settled: they have all been answered or aborted. */
 void weft_nl_mount_exit(struct weft_mount *mount);
-/* End every wait of the mount: queued requests are completed with status; fetched ones too, their late answers dropped. */
+/* From here on no .abandoned runs for the mount, and none is running. */
+void weft_nl_mount_quiesce(struct weft_mount *mount);
+/* The mount leaves WEFT_MOUNT_LIVE for state: its end() runs soon. Does not sleep. False: it had been left before. */
+bool weft_nl_mount_end(struct weft_mount *mount, u32 state);
+/* End every wait of the mount: all its requests are completed with status, late answers are dropped. */
 void weft_nl_mount_abort(struct weft_mount *mount, u32 status);
 
 /* --- family.c -------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fake.h - a daemon for tests of the module that can misbehave
+ *
+ * fake.c speaks netlink: binds, fetches, answers, sends commands and says what the kernel said to them. fake_meta.c is a
+ * metadata service in memory: one volume, no data but inline content. Test programs combine them: they answer through
+ * fake_meta_answer(), or late, twice, never, or with bytes of their own.
+ *
+ * Threads: a struct fake belongs to one thread at a time; a struct fake_meta to one thread.
+ */
+#ifndef WEFT_FAKE_H
+#define WEFT_FAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weft_netlink.h"
+#include "weft_payload.h"
+#include "weft_status.h"
+
+/* --- fake.c */
+
+struct fake {
+	int fd;
+	uint16_t family;
+	uint32_t seq;
+	uint64_t generation;
+	int error;          /* of the last command, a negative errno */
+	char text[256];     /* the kernel's sentence to it */
+	uint16_t bad_attr;  /* offset of the attribute that it names, 0 if none */
+	bool ready;         /* READY came since the last fetch */
+	struct fake_request *queue; /* REQUESTs that came while a command was waited for */
+};
+
+struct fake_request {
+	struct fake_request *next;
+	uint64_t id, session, sequence;
+	uint32_t slot;
+	uint16_t op;
+	uint8_t class;
+	uint32_t len;
+	uint8_t payload[WEFT_PAYLOAD_MAX];
+};
+
+/* A message under construction; at most 64 KiB. */
+struct fake_message {
+	uint32_t len;
+	uint8_t bytes[65536];
+};
+
+extern const uint8_t fake_uuid[16];
+
+/* Opens a generic netlink socket in this network namespace. Ends the test when the family is not there. */
+void fake_open(struct fake *fake);
+void fake_close(struct fake *fake);
+
+/* BIND; join: to that generation, else takes over. 0 or a negative errno. */
+int fake_bind(struct fake *fake, const uint8_t uuid[16], const char *name);
+int fake_join(struct fake *fake, const uint8_t uuid[16], uint64_t generation);
+
+void fake_begin(struct fake *fake, struct fake_message *message, uint8_t cmd, uint16_t flags);
+void *fake_put(struct fake_message *message, uint16_t type, const void *data, size_t len);
+void fake_put_u8(struct fake_message *message, uint16_t type, uint8_t value);
+void fake_put_u32(struct fake_message *message, uint16_t type, uint32_t value);
+void fake_put_u64(struct fake_message *message, uint16_t type, uint64_t value);
+/* Sends it and waits for the kernel's acknowledgement. 0 or the negative errno, which is also in fake->error. */
+int fake_send(struct fake *fake, struct fake_message *message);
+
+/* Asks for up to count requests. They come by fake_next(). */
+int fake_fetch(struct fake *fake, uint32_t count);
+/*
+ * The next request; fetches when READY comes. NULL: none came within the time. The caller frees it.
+ * timeout: milliseconds, 0: only what is there.
+ */
+struct fake_request *fake_next(struct fake *fake, int timeout);
+int fake_answer(struct fake *fake, uint64_t id, uint32_t status, const void *payload, size_t len);
+
+/* --- payloads of requests and answers */
+struct fake_payload {
+	size_t len;
+	uint8_t bytes[WEFT_PAYLOAD_MAX];
+};
+
+void *fake_attr(struct fake_payload *payload, uint16_t type, const void *data, size_t len);
+/* The first attribute of the type, or NULL. */
+const void *fake_find(const void *payload, size_t payload_len, uint16_t type, size_t *len);
+uint64_t fake_find_u64(const struct fake_request *req, uint16_t type);
+
+/* --- fake_meta.c */
+struct fake_meta;
+
+struct fake_meta *fake_meta_new(void);
+void fake_meta_free(struct fake_meta *meta);
+/* What a well-behaved service answers: returns the status, fills payload. */
+uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload);
+uint64_t fake_meta_forgotten(const struct fake_meta *meta); /* FORGETs that came for unlinked inodes */
+unsigned int fake_meta_sessions(const struct fake_meta *meta); /* open now */
+
+/* --- fake_serve.c: a daemon in a thread of its own */
+enum fake_act {
+	FAKE_ANSWER,     /* as the service says */
+	FAKE_NEVER,      /* keeps it until the socket is closed */
+	FAKE_TWICE,
+	FAKE_MALFORMED,  /* a payload whose attributes are broken */
+	FAKE_WRONG_SIZE, /* well-formed attributes, all of them of wrong lengths */
+	FAKE_EMPTY,      /* OK, with nothing */
+};
+
+struct fake_server;
+
+/* policy is called in the server's thread; NULL: FAKE_ANSWER. The socket is bound when it returns. */
+struct fake_server *fake_serve(struct fake_meta *meta, enum fake_act (*policy)(const struct fake_request *req, void *arg),
+			       void *arg);
+/* Closes the socket and joins the thread. */
+void fake_serve_end(struct fake_server *server);
+/* How many requests of the operation have come. Any thread. */
+unsigned int fake_serve_seen(struct fake_server *server, uint16_t op);
+
+#endif /* WEFT_FAKE_H */
