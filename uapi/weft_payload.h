@@ -337,7 +337,7 @@ struct weft_statfs {
 };
 WEFT_ASSERT_SIZE(weft_statfs, 40);
 
-enum weft_chunker {
+enum weft_chunker_kind {
 	WEFT_CHUNKER_FIXED = 1,
 	WEFT_CHUNKER_CDC = 2,
 	WEFT_CHUNKER_VARIABLE = 3,
@@ -350,7 +350,7 @@ struct weft_volume_info {
 	__le64 root;          /* inode */
 	__le32 k;
 	__le32 m;
-	__le32 chunker;       /* enum weft_chunker */
+	__le32 chunker;       /* enum weft_chunker_kind */
 	__le32 chunk_size;    /* fixed: bytes of a chunk; a multiple of 128 KiB up to WEFT_CHUNK_MAX */
 	__le32 ec_min;        /* shorter chunks go to groups of 1 + m */
 	__le32 inline_max;    /* files up to this stay in the metadata */
