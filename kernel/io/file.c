@@ -2,6 +2,7 @@
 /*
  * file.c - the operations of regular files and of their page cache
  */
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/splice.h>
 
