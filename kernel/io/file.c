@@ -81,7 +81,7 @@ const struct file_operations weft_file_fops = {
 	.fsync = file_fsync,
 	.splice_read = file_splice_read,
 	.splice_write = iter_file_splice_write,
-	.setlease = simple_nosetlease,
+	.setlease = generic_setlease,
 };
 
 const struct address_space_operations weft_aops = {
