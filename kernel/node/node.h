@@ -15,27 +15,57 @@
 #include <linux/bvec.h>
 #include <linux/hashtable.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include "uapi/weft_wire.h"
 #include "uapi/weft_payload.h"
 
 struct weft_cluster;
 struct weft_mount;
+struct netlink_ext_ack;
 struct socket;
 
 /* --- cluster: embedded in struct weft_cluster; owned by node/ ------------------------------------------------------ */
+#define WEFT_CLASS_BITS 6
+#define WEFT_ASK_BITS 6
+
 struct weft_node_cluster {
-	spinlock_t lock;              /* tables; readers use RCU */
-	struct rhashtable hosts;      /* struct weft_host by number */
-	struct rhashtable stores;     /* store number -> host */
+	/* host.c */
+	struct mutex set_lock;        /* orders those who change hosts and stores; readers use RCU */
+	struct xarray hosts;          /* struct weft_host by number */
+	struct xarray stores;         /* store number -> its host */
+	atomic_t conns;               /* sockets that have not been given back, and one */
+	atomic_t spare_count;
+	u32 spare_turn;               /* the host that was the last spare */
+	struct delayed_work reaper;   /* drops connections that nobody has used */
+
+	/* group.c */
+	spinlock_t lock;              /* classes, groups in them, asks; readers of .groups use RCU */
 	struct rhashtable groups;     /* struct weft_group by id */
-	struct list_head open_groups; /* in the order in which they are taken */
-	struct delayed_work reaper;   /* drops connections that nobody has used, and all of them when nobody is left */
+	DECLARE_HASHTABLE(classes, WEFT_CLASS_BITS); /* open groups of a (domain, k, m), by domain */
+	DECLARE_HASHTABLE(asks, WEFT_ASK_BITS);      /* questions to the daemon that somebody waits for */
+
+	/* put.c, get.c */
+	spinlock_t job_lock;          /* below */
+	struct list_head puts;        /* jobs that have not been released, oldest first */
+	struct list_head gets;        /* jobs that have not ended */
+	struct list_head gets_waiting; /* of them, those for which there is no memory now */
+	u64 get_bytes;                /* memory of those that run */
+	wait_queue_head_t job_wait;   /* a job has ended */
+
+	/* report.c */
+	spinlock_t report_lock;
+	struct weft_shard_report *reports[2]; /* SHARDS_STORED, SHARDS_MISSING; WEFT_REPORTS_MAX each */
+	unsigned int n_reports[2];
+	struct delayed_work report_work;
+	bool report_closed;
 };
 
 int weft_node_cluster_init(struct weft_cluster *cluster);
@@ -49,6 +79,23 @@ int weft_host_del(struct weft_cluster *cluster, u32 host);
 int weft_group_set(struct weft_cluster *cluster, u64 group, u64 domain, u8 k, u8 m, u32 flags, u32 weight,
 		   const __le32 *slots, struct netlink_ext_ack *extack);
 int weft_group_del(struct weft_cluster *cluster, u64 group);
+
+/* --- info.c: what is known of a host, for dumps --------------------------------------------------------------------- */
+#define WEFT_HOST_INFO_COUNTERS 12
+
+struct weft_host_info {
+	u32 host;
+	u32 state;                    /* as the daemon says */
+	bool bulk, small;             /* these connections are there */
+	char name[WEFT_NAME_MAX + 1];
+	struct {
+		u32 id;               /* enum weft_counter_id */
+		u64 value;
+	} counters[WEFT_HOST_INFO_COUNTERS];
+};
+
+/* The host of the lowest number that is not below from; false: there is none. Sleeps on nobody outside of this kernel. */
+bool weft_host_info_next(struct weft_cluster *cluster, u32 from, struct weft_host_info *info);
 
 /* --- chunks as readers know them ------------------------------------------------------------------------------------ */
 /* Immutable once published; shared by the extents that point into it. */
@@ -114,6 +161,7 @@ struct weft_put {
 	u8 k, m;
 	struct {
 		u32 store;            /* that acknowledged, or WEFT_STORE_NONE */
+		u32 slot;             /* the store that the group has for it */
 		u32 table_crc;
 	} shards[WEFT_SHARDS_MAX];
 	/* private to node/ */

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fetching a range of a chunk: from submission to .done.
+ *
+ * The memory of all fetches of a cluster is bounded: a job that finds no room waits in a queue, in order, without a
+ * thread, and starts when others end. One is always let in. The job's work item takes every decision; answers, timers
+ * and the daemon only kick it. No late answer can harm: what is received belongs to the request, and a request that was
+ * let go of receives nothing more.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "chunk/crctable.h"
+#include "node/get.h"
+#include "uapi/weft_netlink.h"
+
+/* Memory of the fetches of a cluster under way: a sixty-fourth of all, within these bounds. */
+#define BYTES_MIN (16ull << 20)
+#define BYTES_MAX (256ull << 20)
+
+static u64 get_bytes_max(void)
+{
+	return clamp((u64)totalram_pages() << PAGE_SHIFT >> 6, BYTES_MIN, BYTES_MAX);
+}
+
+void weft_get_job_get(struct weft_get_job *job)
+{
+	refcount_inc(&job->ref);
+}
+
+void weft_get_job_put(struct weft_get_job *job)
+{
+	if (!refcount_dec_and_test(&job->ref))
+		return;
+	weft_group_put(job->group);
+	weft_cluster_put(job->cluster);
+	kfree(job);
+}
+
+void weft_get_job_kick(struct weft_get_job *job)
+{
+	weft_get_job_get(job);
+	if (!queue_work(weft_node_wq, &job->work))
+		weft_get_job_put(job);
+}
+
+static void get_timer(struct work_struct *work)
+{
+	struct weft_get_job *job = container_of(to_delayed_work(work), struct weft_get_job, timer);
+
+	weft_get_job_kick(job);
+	weft_get_job_put(job);
+}
+
+static void get_timer_set(struct weft_get_job *job, unsigned long when)
+{
+	long delay = (long)(when - jiffies);
+
+	weft_get_job_get(job);
+	/* Already set: it keeps the reference that it has. */
+	if (mod_delayed_work(weft_node_wq, &job->timer, max(delay, 1L)))
+		weft_get_job_put(job);
+}
+
+/* --- room ------------------------------------------------------------------------------------------------------------- */
+
+static bool get_admit(struct weft_get_job *job)
+{
+	struct weft_node_cluster *node = &job->cluster->node;
+
+	lockdep_assert_held(&node->job_lock);
+	if (node->get_bytes && node->get_bytes + job->bytes > get_bytes_max())
+		return false;
+	node->get_bytes += job->bytes;
+	job->admitted = true;
+	return true;
+}
+
+/* A job has ended: give its memory to those who wait. */
+static void get_leave(struct weft_get_job *job)
+{
+	struct weft_node_cluster *node = &job->cluster->node;
+	struct weft_get_job *next;
+
+	spin_lock(&node->job_lock);
+	list_del_init(&job->link);
+	list_del_init(&job->waiting);
+	if (job->admitted)
+		node->get_bytes -= job->bytes;
+	job->admitted = false;
+	while ((next = list_first_entry_or_null(&node->gets_waiting, struct weft_get_job, waiting))) {
+		if (!get_admit(next))
+			break;
+		list_del_init(&next->waiting);
+		weft_get_job_kick(next);
+	}
+	spin_unlock(&node->job_lock);
+	wake_up_all(&node->job_wait);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------ */
+
+static const char *state_text(const struct weft_get_shard *shard)
+{
+	return shard->state == WEFT_GET_PENDING ? "no answer" : weft_status_text(shard->status);
+}
+
+/* Which shards are missing, and on which stores and hosts they should be. */
+static void get_missing_print(const struct weft_get_job *job, const struct weft_get_band *band, char *text, size_t size)
+{
+	const struct weft_chunk *chunk = job->get->chunk;
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < job->layout.k + job->layout.m; i++) {
+		const struct weft_get_shard *shard = &band->shards[i];
+		u32 store = job->group->slots[i];
+		struct weft_host *host;
+
+		if (shard->state == WEFT_GET_HAVE)
+			continue;
+		for (unsigned int j = 0; j < chunk->n_exceptions; j++)
+			if (chunk->exceptions[j].index == i)
+				store = chunk->exceptions[j].store;
+		host = weft_host_of_store(job->cluster, store);
+		len += scnprintf(text + len, size - len, "%s%u on store %u, host %s (%s)", len ? "; " : "", i, store,
+				 host ? host->name : "unknown", state_text(shard));
+		if (host)
+			weft_host_put(host);
+	}
+}
+
+static void get_event(const struct weft_get_job *job, const struct weft_get_band *band)
+{
+	const struct weft_get *get = job->get;
+	const struct weft_chunk *chunk = get->chunk;
+	const size_t size = 1024;
+	char *missing = kmalloc(size, WEFT_NODE_GFP);
+
+	if (missing)
+		get_missing_print(job, band, missing, size);
+	weft_event(job->cluster, WEFT_EVENT_READ_FAILED, job->mount->session, get->ino, get->file_offset, chunk->group,
+		   "%u bytes at %llu of inode %llu cannot be read: chunk %llu:%llu (sid %llx.%llx) needs %u of its %u shards; missing: %s. They can be read again when enough of these stores are back.",
+		   get->length, get->file_offset, get->ino, chunk->group, chunk->number, chunk->sid_session,
+		   chunk->sid_counter, chunk->k, chunk->k + chunk->m, missing ?: "no memory for the list");
+	kfree(missing);
+}
+
+static void get_end(struct weft_get_job *job, int error)
+{
+	struct weft_get *get = job->get;
+
+	for (unsigned int i = 0; i < job->n_bands; i++)
+		weft_get_band_end(job, &job->bands[i]);
+	if (job->asking && weft_group_unask(job->cluster, &job->waiter))
+		weft_get_job_put(job);
+	if (cancel_delayed_work(&job->timer))
+		weft_get_job_put(job);
+	job->over = true;
+	weft_count(job->mount, error ? WEFT_MC_READ_ERRORS : WEFT_MC_FETCH_BYTES, error ? 1 : get->length);
+	get->error = error;
+	get->done(get);
+	get_leave(job);
+	/* The reference of the job's being under way. */
+	weft_get_job_put(job);
+}
+
+/* --- steps ---------------------------------------------------------------------------------------------------------------- */
+
+static void get_waiter_woken(struct weft_group_waiter *waiter)
+{
+	struct weft_get_job *job = container_of(waiter, struct weft_get_job, waiter);
+
+	spin_lock(&job->lock);
+	job->answered = true;
+	spin_unlock(&job->lock);
+	weft_get_job_kick(job);
+	weft_get_job_put(job);
+}
+
+static int get_group_ask(struct weft_get_job *job)
+{
+	int err;
+
+	job->waiter.wake = get_waiter_woken;
+	job->waiter.error = 0;
+	job->asking = true;
+	job->asked = true;
+	weft_get_job_get(job);
+	err = weft_group_ask(job->cluster, job->get->chunk->group, &job->waiter);
+	if (err) {
+		job->asking = false;
+		weft_get_job_put(job);
+	}
+	return err;
+}
+
+/*
+ * Find the chunk's group. Returns 1 when it is there, 0 when the daemon was asked, or a negative errno. Something else
+ * than a group being the answer (no daemon, an old leader) is asked again until the deadline.
+ */
+static int get_group(struct weft_get_job *job, unsigned long *next)
+{
+	const struct weft_chunk *chunk = job->get->chunk;
+	bool answered;
+
+	spin_lock(&job->lock);
+	answered = job->answered;
+	job->answered = false;
+	spin_unlock(&job->lock);
+	if (job->asking && !answered)
+		return 0;
+	job->asking = false;
+	job->group = weft_group_find(job->cluster, chunk->group);
+	if (job->group && job->group->k == chunk->k && job->group->m == chunk->m)
+		return 1;
+	if (job->group || (job->asked && job->waiter.error == -ENOENT)) {
+		weft_event(job->cluster, WEFT_EVENT_READ_FAILED, job->mount->session, job->get->ino,
+			   job->get->file_offset, chunk->group,
+			   "inode %llu refers to group %llu, which %s; run weft fsck", job->get->ino, chunk->group,
+			   job->group ? "has another width" : "does not exist");
+		job->get->remap = true;
+		return -EIO;
+	}
+	if (!job->asked)
+		return get_group_ask(job);
+	job->asked = false;
+	*next = jiffies + HZ / 4;
+	return 0;
+}
+
+static int get_advance(struct weft_get_job *job, unsigned long *next)
+{
+	bool all = true;
+	int ret;
+
+	if (!job->group) {
+		ret = get_group(job, next);
+		if (ret <= 0)
+			return ret < 0 || time_before(jiffies, job->deadline) ? ret : -EIO;
+	}
+	for (unsigned int i = 0; i < job->n_bands; i++) {
+		struct weft_get_band *band = &job->bands[i];
+
+		if (band->over)
+			continue;
+		ret = weft_get_band_advance(job, band, next);
+		if (ret > 0) {
+			weft_get_band_end(job, band);
+			continue;
+		}
+		if (ret == 0 && time_after_eq(jiffies, job->deadline))
+			ret = -EIO;
+		if (ret == -EIO)
+			get_event(job, band);
+		if (ret < 0)
+			return ret;
+		all = false;
+	}
+	return all;
+}
+
+static void get_work(struct work_struct *work)
+{
+	struct weft_get_job *job = container_of(work, struct weft_get_job, work);
+	unsigned int nofs = memalloc_nofs_save();
+	unsigned long next = job->deadline;
+	bool abort;
+	int ret;
+
+	weft_get_collect(job);
+	spin_lock(&job->lock);
+	abort = job->abort;
+	spin_unlock(&job->lock);
+	if (!job->over) {
+		if (abort)
+			get_end(job, -EINTR);
+		else if (job->admitted) {
+			ret = get_advance(job, &next);
+			if (ret)
+				get_end(job, min(ret, 0));
+			else
+				get_timer_set(job, next);
+		}
+	}
+	memalloc_nofs_restore(nofs);
+	weft_get_job_put(job);
+}
+
+/* --- what io/ calls ---------------------------------------------------------------------------------------------------------- */
+
+static int get_plan(struct weft_get_job *job)
+{
+	const struct weft_get *get = job->get;
+	const struct weft_chunk *chunk = get->chunk;
+	struct weft_band bands[WEFT_BANDS_MAX];
+	int n, err;
+
+	if (chunk->codec != WEFT_CODEC_RAW || chunk->cipher != WEFT_CIPHER_NONE)
+		return -EOPNOTSUPP;
+	err = weft_layout_init(&job->layout, chunk->stored_len, chunk->k, chunk->m);
+	if (!err)
+		err = weft_ec_init(&job->ec, chunk->k, chunk->m);
+	if (err)
+		return err;
+	n = weft_band_plan(bands, &job->layout, get->offset, get->length);
+	if (n < 0)
+		return n;
+	job->n_bands = n;
+	for (int i = 0; i < n; i++) {
+		u32 len = bands[i].end - bands[i].start;
+
+		job->bands[i].range = bands[i];
+		job->bytes += (u64)hweight32(bands[i].want) * (len + weft_crctable_len(len));
+	}
+	return 0;
+}
+
+static struct weft_get_job *get_job_alloc(struct weft_get *get)
+{
+	struct weft_get_job *job = kzalloc(sizeof(*job), WEFT_NODE_GFP);
+	int err;
+
+	if (!job)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&job->ref, 1);
+	job->cluster = get->mount->cluster;
+	job->mount = get->mount;
+	job->get = get;
+	spin_lock_init(&job->lock);
+	INIT_LIST_HEAD(&job->link);
+	INIT_LIST_HEAD(&job->waiting);
+	INIT_LIST_HEAD(&job->ended);
+	INIT_LIST_HEAD(&job->waiter.link);
+	INIT_WORK(&job->work, get_work);
+	INIT_DELAYED_WORK(&job->timer, get_timer);
+	job->deadline = jiffies + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+	err = get_plan(job);
+	if (err) {
+		kfree(job);
+		return ERR_PTR(err);
+	}
+	weft_cluster_get(job->cluster);
+	return job;
+}
+
+void weft_get_submit(struct weft_get *get)
+{
+	struct weft_node_cluster *node = &get->mount->cluster->node;
+	struct weft_get_job *job;
+	bool admitted;
+
+	get->error = 0;
+	get->remap = false;
+	get->degraded = false;
+	job = get_job_alloc(get);
+	if (IS_ERR(job)) {
+		get->error = PTR_ERR(job);
+		get->done(get);
+		return;
+	}
+	spin_lock(&node->job_lock);
+	list_add_tail(&job->link, &node->gets);
+	admitted = list_empty(&node->gets_waiting) && get_admit(job);
+	if (!admitted)
+		list_add_tail(&job->waiting, &node->gets_waiting);
+	else
+		weft_get_job_kick(job);
+	spin_unlock(&node->job_lock);
+}
+
+void weft_get_abort(struct weft_mount *mount)
+{
+	struct weft_node_cluster *node = &mount->cluster->node;
+	struct weft_get_job *job;
+
+	spin_lock(&node->job_lock);
+	list_for_each_entry(job, &node->gets, link) {
+		if (job->mount != mount)
+			continue;
+		spin_lock(&job->lock);
+		job->abort = true;
+		spin_unlock(&job->lock);
+		weft_get_job_kick(job);
+	}
+	spin_unlock(&node->job_lock);
+}
+
+bool weft_get_busy(struct weft_mount *mount)
+{
+	struct weft_node_cluster *node = &mount->cluster->node;
+	struct weft_get_job *job;
+	bool busy = false;
+
+	spin_lock(&node->job_lock);
+	list_for_each_entry(job, &node->gets, link)
+		busy |= job->mount == mount;
+	spin_unlock(&node->job_lock);
+	return busy;
+}

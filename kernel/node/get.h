@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * get.h - a range of a chunk being fetched: the job (get.c), its bands (get_band.c)
+ *
+ * Everything in a job but .lock's fields belongs to its work item. Each band is fetched, if need be decoded, and copied
+ * to the caller on its own.
+ */
+#ifndef _WEFT_NODE_GET_H
+#define _WEFT_NODE_GET_H
+
+#include "chunk/layout.h"
+#include "ec/ec.h"
+#include "node/band.h"
+#include "node/internal.h"
+
+enum weft_get_state {
+	WEFT_GET_UNTRIED,
+	WEFT_GET_PENDING,
+	WEFT_GET_HAVE,    /* received, its CRCs are right */
+	WEFT_GET_AWAY,    /* its host could not be asked: may be back in a moment */
+	WEFT_GET_LOST,    /* it is not there, or not good */
+};
+
+struct weft_get_job;
+
+/* One range of one shard, asked of one store. */
+struct weft_get_fetch {
+	struct weft_rpc rpc;
+	struct weft_get_job *job;     /* a reference */
+	struct list_head ended;       /* in job->ended, under job->lock */
+	u8 band;
+	u8 shard;
+	bool counted_late;
+	u32 late_usec;                /* of age, when it is late */
+};
+
+struct weft_get_shard {
+	enum weft_get_state state;
+	u32 status;                   /* enum weft_status: why it is away or lost */
+	struct weft_get_fetch *fetch; /* PENDING, HAVE: a reference */
+};
+
+struct weft_get_band {
+	struct weft_band range;
+	bool over;
+	bool hedged, degraded;
+	unsigned int retries;
+	unsigned long retry_at;       /* jiffies: when to ask again those that are away; valid while .retries */
+	struct weft_get_shard shards[WEFT_SHARDS_MAX];
+};
+
+struct weft_get_job {
+	refcount_t ref;
+	struct weft_cluster *cluster; /* a reference */
+	struct list_head link;        /* in node.gets, under node.job_lock */
+	struct list_head waiting;     /* in node.gets_waiting, under node.job_lock */
+	u64 bytes;                    /* accounted in node.get_bytes while it runs */
+	bool admitted;                /* under node.job_lock */
+	struct weft_mount *mount;
+	struct weft_get *get;
+	struct work_struct work;
+	struct delayed_work timer;
+
+	spinlock_t lock;              /* below */
+	struct list_head ended;
+	bool abort;
+	bool answered;                /* .waiter was woken */
+
+	bool over, asking, asked;
+	unsigned long deadline;       /* jiffies */
+	struct weft_group_waiter waiter;
+	struct weft_group *group;
+	struct weft_layout layout;
+	struct weft_ec ec;
+	unsigned int n_bands;
+	struct weft_get_band bands[WEFT_BANDS_MAX];
+};
+
+/* get.c */
+void weft_get_job_get(struct weft_get_job *job);
+void weft_get_job_put(struct weft_get_job *job);
+void weft_get_job_kick(struct weft_get_job *job);
+
+/* get_band.c: called by the job's work item */
+/* Check what came. */
+void weft_get_collect(struct weft_get_job *job);
+/*
+ * Fetch what has to be fetched now, decode if that is needed and possible, copy. Returns 1 when the band's bytes are
+ * where they belong, 0 to wait until *next (jiffies, only ever moved to earlier), or a negative errno.
+ */
+int weft_get_band_advance(struct weft_get_job *job, struct weft_get_band *band, unsigned long *next);
+/* Nothing is received for the band any more; its buffers are gone. */
+void weft_get_band_end(struct weft_get_job *job, struct weft_get_band *band);
+
+#endif /* _WEFT_NODE_GET_H */
