@@ -12,8 +12,7 @@
  *   REQUEST         bridge -> leader         as the kernel wrote it (enum weft_p)    as the kernel will read it
  *   RENEW           bridge -> leader         SESSION..                               SESSION.. that are still alive
  *   WATCH_MAP       bridge, store -> leader  -                                       - (then MAP is pushed on changes)
- *   MAP             leader -> bridge, store  VERSION HOST.. STORE.. GROUP..          - (no answer)
- *                                            the whole map each time; one of several frames when long: see VERSION
+ *   MAP             leader -> bridge, store  HOST.. STORE.. GROUP.. [VERSION]        - (no answer)
  *   STORE_REGISTER  store -> leader          STORE_UUID STARTS CAPACITY PATH ADDRESS.. LABELS.. [DISK]   STORE_NR HOST_NR
  *   HEARTBEAT       store -> leader          HOST_NR STORE_STATE..                   - (request or push)
  *   TASK            leader -> store          TASK (rebuild, delete: see enum)        STATUS, TASK results
