@@ -97,7 +97,7 @@ enum weft_c {
 	WEFT_C_STORE_NR = 17,   /* __le32 */
 	WEFT_C_STORE_STATE = 18,/* struct weft_c_store_state, repeated */
 	WEFT_C_TASK = 19,       /* struct weft_c_task and its shards */
-	WEFT_C_JSON = 20,       /* UTF-8 */
+	WEFT_C_JSON = 20,       /* UTF-8; a long text is cut over several, in order */
 	WEFT_C_DISK = 21,       /* __le64: device number of the store's file system, to tell disks apart */
 	WEFT_C_CAPACITY = 22,   /* __le64: bytes that the store may fill */
 	WEFT_C_NR
