@@ -29,7 +29,8 @@ all: userspace module
 # Files under kernel/ that compile in userspace too, into libweftpure.a: the daemon, tests and fuzzers link them.
 PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c) \
 	$(wildcard $(addprefix kernel/,chunk/chunker.c chunk/crc32c.c chunk/crctable.c chunk/extent.c chunk/hash.c \
-		chunk/header.c chunk/layout.c node/wire.c))
+		chunk/header.c chunk/layout.c \
+		node/band.c node/latency.c node/wire.c))
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
 WEFT_SRC := $(wildcard tools/weft/*.c)
@@ -139,7 +140,7 @@ $(case_programs): $(O)/cases/%: $(O)/obj/tests/vm/cases/%.o $(O)/libweftest.a $(
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link) $(test_libs)
 
-$(O)/vm/agent: $(O)/obj/tests/vm/guest/agent.o
+$(O)/vm/agent: $(O)/obj/tests/vm/guest/agent.o $(O)/obj/tests/vm/guest/boot.o
 	@mkdir -p $(@D)
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link)

@@ -3,6 +3,7 @@
  * Runs the command of a test machine and carries its output and exit status to the host.
  *
  *	agent run RUN TIMEOUT	RUN/command, RUN/environment, RUN/folder say what; TIMEOUT in seconds, 0 for none
+ *	agent boot RELEASE RUN OUT	boot.c
  *	agent reset		ends the machine at once
  *
  * The command writes into pipes and not into the channels themselves: a channel can be opened only once at a time, a
@@ -15,7 +16,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "agent.h"
 
 enum { OUT, ERR, STREAMS };
 
@@ -32,7 +33,7 @@ struct stream {
 	int channel;
 };
 
-static void die(const char *what)
+void agent_die(const char *what)
 {
 	fprintf(stderr, "agent: %s: %s\n", what, strerror(errno));
 	exit(125);
@@ -46,7 +47,7 @@ static int channel_open(const char *name)
 	snprintf(path, sizeof(path), "/dev/virtio-ports/weft.%s", name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		die(path);
+		agent_die(path);
 	return fd;
 }
 
@@ -55,7 +56,7 @@ static void report(const char *text)
 	int fd = channel_open("status");
 
 	if (write(fd, text, strlen(text)) < 0)
-		die("status");
+		agent_die("status");
 	close(fd);
 }
 
@@ -70,13 +71,13 @@ static char *file_read(const char *run, const char *name, size_t *size)
 	snprintf(path, sizeof(path), "%s/%s", run, name);
 	file = fopen(path, "re");
 	if (!file)
-		die(path);
+		agent_die(path);
 	do {
 		if (space - used < 4096) {
 			space = space * 2 + 8192;
 			text = realloc(text, space);
 			if (!text)
-				die(path);
+				agent_die(path);
 		}
 		got = fread(text + used, 1, space - used - 1, file);
 		used += got;
@@ -97,7 +98,7 @@ static char **strings_split(char *text, size_t size)
 		count += text[i] == '\0';
 	strings = calloc(count + 1, sizeof(*strings));
 	if (!strings)
-		die("strings");
+		agent_die("strings");
 	for (i = 0; i < size; i += strlen(text + i) + 1)
 		strings[n++] = text + i;
 	return strings;
@@ -142,7 +143,7 @@ static void channel_write(int channel, const char *text, size_t size)
 		ssize_t wrote = write(channel, text, size);
 
 		if (wrote < 0 && errno != EINTR && errno != EAGAIN)
-			die("channel");
+			agent_die("channel");
 		if (wrote > 0) {
 			text += wrote;
 			size -= wrote;
@@ -212,12 +213,12 @@ static int command_await(pid_t command, struct stream *streams, int children, lo
 			continue;
 		}
 		if (poll(polls, STREAMS + 1, left < 0 ? -1 : (int)(left < 1000000 ? left : 1000000)) < 0 && errno != EINTR)
-			die("poll");
+			agent_die("poll");
 		for (i = 0; i < STREAMS; i++)
 			if (polls[i].revents)
 				stream_pump(&streams[i]);
 		if (polls[STREAMS].revents && read(children, &info, sizeof(info)) < 0 && errno != EAGAIN)
-			die("signalfd");
+			agent_die("signalfd");
 		if (waitpid(command, &status, WNOHANG) == command)
 			return status;
 	}
@@ -238,10 +239,10 @@ static int command_run(const char *run, long timeout)
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (children < 0)
-		die("signalfd");
+		agent_die("signalfd");
 	for (i = 0; i < STREAMS; i++) {
 		if (pipe2(pipes, O_CLOEXEC))
-			die("pipe");
+			agent_die("pipe");
 		fcntl(pipes[0], F_SETFL, O_NONBLOCK);
 		streams[i] = (struct stream){ .pipe = pipes[0], .channel = channel_open(names[i]) };
 		ends[i] = pipes[1];
@@ -249,7 +250,7 @@ static int command_run(const char *run, long timeout)
 	report("running\n");
 	command = fork();
 	if (command < 0)
-		die("fork");
+		agent_die("fork");
 	if (!command)
 		command_exec(run, ends);
 	for (i = 0; i < STREAMS; i++)
@@ -275,10 +276,12 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "run"))
 		return command_run(argv[2], atol(argv[3]));
+	if (argc == 5 && !strcmp(argv[1], "boot"))
+		return agent_boot(argv[2], argv[3], argv[4]);
 	if (argc == 2 && !strcmp(argv[1], "reset")) {
 		reboot(RB_AUTOBOOT);
-		die("reboot");
+		agent_die("reboot");
 	}
-	fprintf(stderr, "usage: agent run RUN TIMEOUT | agent reset\n");
+	fprintf(stderr, "usage: agent boot RELEASE RUN OUT | agent run RUN TIMEOUT | agent reset\n");
 	return 2;
 }
