@@ -229,6 +229,13 @@ static int segment_create(struct store_segments *segments, uint64_t id)
 	return err;
 }
 
+static uint64_t segment_limit(const struct store_segments *segments)
+{
+	uint32_t limit = segments->store->conf->segment_bytes;
+
+	return limit ? limit : WEFT_SEGMENT_SIZE;
+}
+
 /* Room for the first of the queue in the active segment, or a new one. Returns with the lock held. */
 static int batch_segment(struct store_segments *segments, struct store_segment **segment)
 {
@@ -240,7 +247,7 @@ static int batch_segment(struct store_segments *segments, struct store_segment *
 	first = segments->queue;
 	if (segments->active >= 0) {
 		*segment = &segments->list[segments->n - 1];
-		if ((*segment)->size + store_record_size(first->place.head_len, first->place.shard_len) <= WEFT_SEGMENT_SIZE)
+		if ((*segment)->size + store_record_size(first->place.head_len, first->place.shard_len) <= segment_limit(segments))
 			return 0;
 		close(segments->active);
 		segments->active = -1;
@@ -309,7 +316,7 @@ static int batch_call(struct store_op *op)
 	while ((append = segments->queue)) {
 		uint32_t size = store_record_size(append->place.head_len, append->place.shard_len);
 
-		if (!err && (segment->size + size > WEFT_SEGMENT_SIZE || n == STORE_BATCH_APPENDS ||
+		if (!err && (segment->size + size > segment_limit(segments) || n == STORE_BATCH_APPENDS ||
 			     (n && segment->size + size - start > STORE_BATCH_BYTES)))
 			break;
 		if (!err) {

@@ -99,7 +99,7 @@ static int store_file_read(struct store *store, struct weft_store_file *file)
 }
 
 /* Shards but no STORE: not a new directory. */
-static int store_identify(struct store *store, uint32_t *host, uint32_t *incarnation)
+static int store_identify(struct store *store)
 {
 	struct weft_store_file file;
 	int err = store_file_read(store, &file);
@@ -123,8 +123,8 @@ static int store_identify(struct store *store, uint32_t *host, uint32_t *incarna
 	memcpy(store->cluster, file.cluster, sizeof(store->cluster));
 	store->starts = le64_to_cpu(file.starts);
 	atomic_store(&store->number, le32_to_cpu(file.number));
-	*host = le32_to_cpu(file.host);
-	*incarnation = le32_to_cpu(file.incarnation);
+	atomic_store(&store->host, le32_to_cpu(file.host));
+	atomic_store(&store->incarnation, le32_to_cpu(file.incarnation));
 	return 0;
 }
 
@@ -186,8 +186,7 @@ void store_space_refresh(struct store *store)
 bool store_space_get(struct store *store, uint64_t bytes, bool rebuild)
 {
 	const struct store_conf *conf = store->conf;
-	unsigned int percent = rebuild ? (conf->reserve_percent ? conf->reserve_percent : 2) :
-					 (conf->rebuild_percent ? conf->rebuild_percent : 5);
+	unsigned int percent = rebuild ? conf->reserve_percent : conf->rebuild_percent;
 	uint64_t reserve = atomic_load(&store->capacity) / 100 * percent;
 	int64_t reserved = atomic_fetch_add(&store->reserved, (int64_t)bytes) + (int64_t)bytes;
 
@@ -235,17 +234,20 @@ int store_set_number(struct store *store, uint32_t number, uint32_t host, uint32
 {
 	int err = store_file_write(store, number, host, incarnation);
 
-	if (err)
+	if (err) {
 		store_fail(store, "writing STORE", err);
-	else
-		atomic_store(&store->number, number);
-	return err;
+		return err;
+	}
+	atomic_store(&store->number, number);
+	atomic_store(&store->host, host);
+	atomic_store(&store->incarnation, incarnation);
+	return 0;
 }
 
 int store_open(struct store **out, const char *path, const struct store_conf *conf, struct store_loop *home)
 {
 	struct store *store = calloc(1, sizeof(*store));
-	uint32_t host = 0, incarnation = 0;
+	uint32_t incarnation;
 	int err = -ENOMEM;
 
 	if (!store)
@@ -267,16 +269,19 @@ int store_open(struct store **out, const char *path, const struct store_conf *co
 	}
 	err = store_lock(store);
 	if (!err)
-		err = store_identify(store, &host, &incarnation);
+		err = store_identify(store);
+	incarnation = atomic_load(&store->incarnation);
 	if (!err && conf->incarnation && conf->incarnation < incarnation) {
-		log_error("store %s refused: it has seen a newer incarnation of the cluster than the configuration names", path);
+		log_error("store %s refused: it has seen a newer incarnation of the cluster than the metadata service names; was that restored from a backup?", path);
 		err = -EPROTO;
 	}
 	if (err)
 		goto err_close;
 	store->starts++;
-	err = store_file_write(store, atomic_load(&store->number), host,
-			       conf->incarnation > incarnation ? conf->incarnation : incarnation);
+	if (conf->incarnation > incarnation)
+		incarnation = conf->incarnation;
+	atomic_store(&store->incarnation, incarnation);
+	err = store_file_write(store, atomic_load(&store->number), atomic_load(&store->host), incarnation);
 	if (!err)
 		err = store_prepare_dirs(store);
 	if (err) {

@@ -64,6 +64,7 @@ void store_request_finish(struct store_request *request, uint32_t status)
 	if (request->store) {
 		atomic_fetch_sub(&request->store->in_flight, 1);
 		atomic_fetch_add(&request->store->answered, 1);
+		atomic_fetch_add(&request->store->busy_usec, store_now_usec() - request->started_usec);
 	}
 	request->op.done = answer_posted;
 	if (store_loop_is_current(request->loop))

@@ -271,6 +271,10 @@ static int server_open_stores(struct store_server *server)
 		if (err)
 			return err;
 		server->stores[server->n_stores++] = store;
+		if (atomic_load(&store->incarnation) > atomic_load(&server->incarnation))
+			atomic_store(&server->incarnation, atomic_load(&store->incarnation));
+		if (!atomic_load(&server->host))
+			atomic_store(&server->host, atomic_load(&store->host));
 	}
 	return 0;
 }

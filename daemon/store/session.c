@@ -61,7 +61,7 @@ static long now_s(void)
 	return now.tv_sec;
 }
 
-static uint64_t now_usec(void)
+uint64_t store_now_usec(void)
 {
 	struct timespec now;
 
@@ -221,7 +221,7 @@ static void send_done(struct store_op *op)
 
 void store_session_answer(struct store_session *session, struct store_request *request)
 {
-	uint64_t usec = now_usec() - request->started_usec;
+	uint64_t usec = store_now_usec() - request->started_usec;
 
 	if (session->closing) {
 		request_free(session, request);
@@ -278,7 +278,7 @@ static bool frame_begin(struct store_session *session)
 	request->loop = &session->home->loop;
 	request->session = session;
 	request->file = -1;
-	request->started_usec = now_usec();
+	request->started_usec = store_now_usec();
 	weft_wire_frame_reply(&request->answer, &request->frame, WEFT_ST_OK);
 	if (err == -EOPNOTSUPP)
 		request->answer.status = WEFT_ST_UNKNOWN_OP;

@@ -55,8 +55,9 @@ struct store_conf {
 	uint32_t in_flight;           /* requests of a connection; 0: 64 */
 	unsigned int stall_s;         /* a connection whose peer takes no answer for so long is closed; 0: 30 */
 	uint64_t capacity;            /* bytes that shards may take in each store; 0: what the file system has */
-	unsigned int reserve_percent; /* of capacity: nothing is taken below it; 0: 2 */
-	unsigned int rebuild_percent; /* of capacity: only rebuilds are taken below it; 0: 5 */
+	unsigned int reserve_percent; /* of capacity: nothing is taken below it */
+	unsigned int rebuild_percent; /* of capacity: only rebuilds are taken below it */
+	uint32_t segment_bytes;       /* size of a segment; 0: WEFT_SEGMENT_SIZE */
 	unsigned int index_ms;        /* longest time that the index is behind the segments; 0: 1000 */
 };
 
@@ -148,6 +149,8 @@ void store_session_open(struct store_server *server, struct store_loop *loop, in
 /* An answer is ready: loop thread. */
 void store_session_answer(struct store_session *session, struct store_request *request);
 uint8_t store_session_role(const struct store_session *session);
+/* Microseconds of a clock that only goes forward. */
+uint64_t store_now_usec(void);
 /* HELLO: what was agreed, or NULL to end the connection after the answer. */
 void store_session_greeted(struct store_session *session, const struct weft_wire_greeting *agreed);
 void store_session_tick(struct store_loop *loop);
@@ -197,7 +200,8 @@ struct store {
 	uint8_t uuid[16];
 	uint8_t cluster[16];
 	uint64_t starts;
-	_Atomic uint32_t number;      /* 0: not given yet */
+	_Atomic uint32_t number, host; /* 0: not given yet */
+	_Atomic uint32_t incarnation; /* of the cluster, the highest that STORE knows */
 	bool names_with_file;         /* fsync of a file makes its name durable, too */
 	const struct store_conf *conf;
 	struct store_segments *segments;

@@ -38,6 +38,8 @@ void fixture_init(struct fixture *fixture, enum store_backend backend)
 	fixture->conf.n_addresses = 1;
 	fixture->conf.backend = backend;
 	fixture->conf.index_ms = 20;
+	fixture->conf.reserve_percent = 2;
+	fixture->conf.rebuild_percent = 5;
 	/* Faults are made on purpose here; WEFT_TEST_LOG=1 shows what the store says of them. */
 	log_set_level(getenv("WEFT_TEST_LOG") ? LOG_DEBUG : (enum log_level)-1);
 }
