@@ -161,6 +161,7 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
+	u64 token = 0;
 	bool resize;
 	int error;
 
@@ -176,11 +177,15 @@ int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 		if (error)
 			return error;
 	}
+	if (S_ISREG(inode->i_mode))
+		token = weft_io_times_begin(inode);
 	error = setattr_send(inode, attr);
 	if (resize)
 		weft_io_resize_end(inode, attr->ia_size, error);
 	if (!error)
 		setattr_copy(idmap, inode, attr);
+	if (!error && S_ISREG(inode->i_mode))
+		weft_io_times_end(inode, token);
 	return error;
 }
 

@@ -17,6 +17,6 @@ int weft_file_open(struct inode *inode, struct file *file)
 int weft_file_release(struct inode *inode, struct file *file)
 {
 	if (file->f_mode & FMODE_WRITE)
-		filemap_flush(inode->i_mapping);
+		weft_io_close(inode);
 	return 0;
 }

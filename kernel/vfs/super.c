@@ -311,7 +311,6 @@ static int super_fill(struct super_block *sb, struct fs_context *fc)
 	sb->s_blocksize_bits = 12;
 	sb->s_time_gran = 1;
 	sb->s_flags |= SB_NOATIME;
-	sb->s_iflags |= SB_I_STABLE_WRITES;
 	error = weft_nl_mount_init(mount, mount_end);
 	if (error) {
 		errorf(fc, "weft: the daemon of cluster %s has just gone: start weftd", mount->cluster->name);
