@@ -304,7 +304,7 @@ static int batch_call(struct store_op *op)
 {
 	struct store_segments *segments = segments_of(op);
 	struct store_append *append, **last = &segments->batch;
-	struct store_segment *segment;
+	struct store_segment *segment = NULL;
 	struct iovec *iov = segments->iov;
 	uint64_t start = 0;
 	unsigned int n = 0;

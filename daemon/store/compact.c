@@ -215,7 +215,7 @@ static bool segment_choose(struct store_segments *segments, struct store_segment
 int store_segments_compact(struct store *store)
 {
 	struct store_segments *segments = store->segments;
-	struct store_segment chosen;
+	struct store_segment chosen = { 0 };
 	size_t skipped = 0;
 	bool oldest = false;
 	int err;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* cmd_volume.c - weft volume create, list, show. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "weft.h"
+
+static int show_list(const json_t *answer)
+{
+	static const struct column columns[] = {
+		{ "name", "name", SHOW_TEXT }, { "coded", NULL, SHOW_KM }, { ">files", "files", SHOW_NUMBER },
+		{ ">bytes", "bytes", SHOW_BYTES }, { ">available", "available", SHOW_BYTES },
+		{ "mounted by", "mounted_by", SHOW_TEXT }, { 0 },
+	};
+
+	show_objects(json_object_get(answer, "volumes"), columns, "there is no volume yet: 'weft volume create NAME'");
+	return 0;
+}
+
+static int show_one(const json_t *volume)
+{
+	char text[16];
+
+	printf("%-14s%s\n", "name", json_text(volume, "name"));
+	printf("%-14s%" PRId64 "+%" PRId64 ": any %" PRId64 " of the stores of a chunk may be lost\n", "coded",
+	       json_number(volume, "k"), json_number(volume, "m"), json_number(volume, "m"));
+	printf("%-14s%s\n", "chunks", format_bytes((uint64_t)json_number(volume, "chunk_size"), text));
+	printf("%-14s%s go to 1+%" PRId64 " copies\n", "smaller than", format_bytes((uint64_t)json_number(volume, "ec_min"), text),
+	       json_number(volume, "m"));
+	printf("%-14s%" PRId64 " bytes stay in the metadata\n", "files up to", json_number(volume, "inline_max"));
+	printf("%-14s%s\n", "degraded", strcmp(json_text(volume, "degraded"), "refuse") ?
+	       "writes go on with fewer stores than the redundancy needs" :
+	       "writes are refused when there are fewer stores than the redundancy needs");
+	printf("%-14s%" PRId64 "\n", "files", json_number(volume, "files"));
+	printf("%-14s%s\n", "bytes", format_bytes((uint64_t)json_number(volume, "bytes"), text));
+	printf("%-14s%s\n", "available", format_bytes((uint64_t)json_number(volume, "available"), text));
+	printf("%-14s%s\n", "mounted by", *json_text(volume, "mounted_by") ? json_text(volume, "mounted_by") : "nobody");
+	return 0;
+}
+
+static int show_created(const json_t *volume)
+{
+	printf("created the volume %s, coded %" PRId64 "+%" PRId64 "\n", json_text(volume, "name"), json_number(volume, "k"),
+	       json_number(volume, "m"));
+	return 0;
+}
+
+/* "4M", "1900": bytes; false if it is no size. */
+static bool parse_size(const char *text, json_int_t *bytes)
+{
+	static const char units[] = "KMG";
+	char *end;
+	const char *unit;
+
+	errno = 0;
+	*bytes = strtoll(text, &end, 10);
+	if (errno || end == text || *bytes < 0)
+		return false;
+	if (!*end)
+		return true;
+	unit = strchr(units, *end);
+	if (!unit || end[1] || *bytes > (INT64_MAX >> 40))
+		return false;
+	*bytes <<= 10 * (unit - units + 1);
+	return true;
+}
+
+static int create(const struct options *options, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "k", required_argument, NULL, 0 }, { "m", required_argument, NULL, 0 },
+		{ "chunk-size", required_argument, NULL, 0 }, { "ec-min", required_argument, NULL, 0 },
+		{ "inline-max", required_argument, NULL, 0 }, { "degraded", required_argument, NULL, 'd' }, { 0 },
+	};
+	static const char *const fields[] = { "k", "m", "chunk_size", "ec_min", "inline_max" };
+	json_t *args = json_object();
+	int opt, index;
+
+	optind = 1;
+	while ((opt = getopt_long(argc, argv, "", longs, &index)) != -1) {
+		json_int_t number;
+
+		if (opt == 'd') {
+			json_object_set_new(args, "degraded", json_string(optarg));
+			continue;
+		}
+		if (opt) {
+			json_decref(args);
+			return usage_error(&cmd_volume);
+		}
+		if (!parse_size(optarg, &number)) {
+			json_decref(args);
+			return fail("--%s %s: give a number, or bytes such as 64K or 4M", longs[index].name, optarg);
+		}
+		json_object_set_new(args, fields[index], json_integer(number));
+	}
+	if (optind != argc - 1) {
+		json_decref(args);
+		return usage_error(&cmd_volume);
+	}
+	json_object_set_new(args, "name", json_string(argv[optind]));
+	return admin_show(options, "volume create", args, show_created);
+}
+
+static int run(const struct options *options, int argc, char **argv)
+{
+	if (argc >= 3 && !strcmp(argv[1], "create"))
+		return create(options, argc - 1, argv + 1);
+	if (argc == 2 && !strcmp(argv[1], "list"))
+		return admin_show(options, "volume list", NULL, show_list);
+	if (argc == 3 && !strcmp(argv[1], "show"))
+		return admin_show(options, "volume show", json_pack("{s:s}", "name", argv[2]), show_one);
+	return usage_error(&cmd_volume);
+}
+
+const struct command cmd_volume = {
+	.name = "volume", .run = run,
+	.usage = "list | show NAME | create NAME [--k K] [--m M] [--chunk-size BYTES] [--ec-min BYTES]\n"
+		 "                   [--inline-max BYTES] [--degraded allow|refuse]",
+	.help = "create, list and show volumes",
+};
