@@ -46,7 +46,7 @@ static int run_request(struct meta_apply *apply)
 	case WEFT_REQ_UMOUNT:
 		return meta_apply_umount(apply);
 	}
-	log_error("meta: the log holds a request of kind %u, which this version does not know", apply->entry->op);
+	log_error("the log holds a request of kind %u, which this version does not know", apply->entry->op);
 	return -EBADMSG;
 }
 
@@ -207,7 +207,7 @@ static int dispatch(struct meta_state *state, const struct meta_entry *entry, st
 	case WEFT_ME_DELETED:
 		return meta_apply_deleted(state, entry, outcome);
 	}
-	log_error("meta: the log holds an entry of type %u, which this version does not know", entry->type);
+	log_error("the log holds an entry of type %u, which this version does not know", entry->type);
 	return -EBADMSG;
 }
 
@@ -221,7 +221,7 @@ int meta_apply(struct meta_state *state, u64 index, u64 term, const void *bytes,
 		return 0;
 	ret = meta_entry_decode(bytes, len, &entry);
 	if (ret) {
-		log_error("meta: entry %llu of the log cannot be read; it is damaged, or a newer weftd wrote it",
+		log_error("entry %llu of the log cannot be read; it is damaged, or a newer weftd wrote it",
 			  (unsigned long long)index);
 		return ret;
 	}
@@ -238,7 +238,7 @@ int meta_apply(struct meta_state *state, u64 index, u64 term, const void *bytes,
 		/* Nothing that may be out of step with the other voters ever reaches the disk. */
 		meta_txn_abort(&state->txn);
 		state->writing = false;
-		log_error("meta: entry %llu of the log could not be applied: %s", (unsigned long long)index,
+		log_error("entry %llu of the log could not be applied: %s", (unsigned long long)index,
 			  strerror(-ret));
 		return ret;
 	}

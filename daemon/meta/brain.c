@@ -36,7 +36,7 @@ struct batch {
 
 void meta_brain_fatal(struct meta_brain *brain, const char *doing, int err)
 {
-	log_error("meta: %s failed: %s; the process ends and starts again from its disk", doing, strerror(-err));
+	log_error("%s failed: %s; the process ends and starts again from its disk", doing, strerror(-err));
 	/* Nothing in memory may be trusted or written any more: no orderly shutdown. */
 	_exit(1);
 }
@@ -52,7 +52,7 @@ void meta_brain_event(struct meta_brain *brain, const char *kind, const char *fm
 	va_start(args, fmt);
 	vsnprintf(event->text, sizeof(event->text), fmt, args);
 	va_end(args);
-	log_info("meta: %s", event->text);
+	log_info("%s", event->text);
 }
 
 void meta_brain_continue(struct meta_brain *brain, struct meta_op *op)
@@ -140,7 +140,7 @@ static const struct meta_hooks brain_hooks = {
 static void run_form(struct meta_brain *brain, struct meta_op *op)
 {
 	if (op->failed || (op->outcome.status && op->outcome.status != WEFT_ST_EXIST))
-		log_warn("meta: the cluster could not be formed yet: %s", status_text(op->outcome.status));
+		log_warn("the cluster could not be formed yet: %s", status_text(op->outcome.status));
 	else
 		meta_brain_event(brain, "cluster", "the cluster %s was formed", brain->state.cluster_name);
 	op->step = META_DONE;
@@ -180,7 +180,7 @@ static void begin_leading(struct meta_brain *brain)
 	meta_gc_reset(brain);
 	if (!brain->state.formed)
 		form_cluster(brain);
-	log_info("meta: leading at entry %llu", (unsigned long long)brain->state.index);
+	log_info("leading at entry %llu", (unsigned long long)brain->state.index);
 }
 
 /* ---- Entries ---- */
@@ -334,7 +334,7 @@ void meta_run_tick(struct meta_brain *brain, struct meta_op *op)
 {
 	op->step = META_DONE;
 	/* Ticks that waited behind a slow commit are one. */
-	if (op->arrived_ns < brain->now_ns + 100 * MS)
+	if (op->arrived_ns < brain->now_ns + 10 * MS)
 		return;
 	brain->now_ns = op->arrived_ns;
 	if (!brain->leader)

@@ -46,7 +46,7 @@ int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len, s
 		memcpy(chunk->content_id, value + crcs + exceptions, sizeof(chunk->content_id));
 	return 0;
 bad:
-	log_error("meta: the record of chunk %llu of group %llu is malformed", (unsigned long long)chunk->number,
+	log_error("the record of chunk %llu of group %llu is malformed", (unsigned long long)chunk->number,
 		  (unsigned long long)chunk->group);
 	return -EBADMSG;
 }
@@ -167,7 +167,7 @@ int meta_chunk_unref(struct meta_state *state, u64 group, u64 number)
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
 	if (!chunk.head.refs) {
-		log_error("meta: chunk %llu of group %llu has fewer references than extents",
+		log_error("chunk %llu of group %llu has fewer references than extents",
 			  (unsigned long long)number, (unsigned long long)group);
 		return -EBADMSG;
 	}

@@ -68,7 +68,7 @@ static int db_error(int rc, const char *doing, const char *what)
 	default:
 		err = rc > 0 ? -rc : -EIO;
 	}
-	log_error("meta: %s %s failed: %s", doing, what, mdb_strerror(rc));
+	log_error("%s %s failed: %s", doing, what, mdb_strerror(rc));
 	return err;
 }
 
@@ -188,7 +188,7 @@ static int open_value(enum weft_m_table table, MDB_val *value)
 		if (weft_crc32c(0, value->mv_data, value->mv_size) == le32_to_cpu(crc))
 			return 0;
 	}
-	log_error("meta: a record of the table %s does not match its checksum; this copy of the metadata is damaged",
+	log_error("a record of the table %s does not match its checksum; this copy of the metadata is damaged",
 		  table_names[table]);
 	return -EBADMSG;
 }
@@ -214,7 +214,7 @@ int meta_get(struct meta_txn *txn, enum weft_m_table table, const struct meta_ke
 	if (err)
 		return err;
 	if (value.mv_size < head_len || value.mv_size - head_len > tail_max) {
-		log_error("meta: a record of the table %s has %zu bytes, which does not fit its format",
+		log_error("a record of the table %s has %zu bytes, which does not fit its format",
 			  table_names[table], value.mv_size);
 		return -EBADMSG;
 	}

@@ -114,7 +114,7 @@ static void end_grace(struct meta_brain *brain)
 static void run_deleted(struct meta_brain *brain, struct meta_op *op)
 {
 	if (op->failed)
-		log_debug("meta: deletions are not noted yet: %s", status_text(op->outcome.status));
+		log_debug("deletions are not noted yet: %s", status_text(op->outcome.status));
 }
 
 /* All stores have answered, or were given up: what they did becomes an entry. */

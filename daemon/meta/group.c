@@ -20,7 +20,7 @@ int meta_group_decode(const struct meta_key *key, const u8 *value, size_t len, s
 	memcpy(group->stores, value + sizeof(group->head), slots * sizeof(group->stores[0]));
 	return 0;
 bad:
-	log_error("meta: the record of group %llu is malformed", (unsigned long long)group->group);
+	log_error("the record of group %llu is malformed", (unsigned long long)group->group);
 	return -EBADMSG;
 }
 

@@ -206,7 +206,7 @@ static void encode_task(const struct plan *plan, struct tlv_writer *writer)
 static void run_healed(struct meta_brain *brain, struct meta_op *op)
 {
 	if (op->outcome.number)
-		log_warn("meta: a worker made %llu shards with other checksums than the chunk's; they do not count",
+		log_warn("a worker made %llu shards with other checksums than the chunk's; they do not count",
 			 (unsigned long long)op->outcome.number);
 }
 
@@ -269,7 +269,7 @@ static void run_answer(struct meta_brain *brain, struct meta_op *op)
 
 	forget(brain->heal, op->ask.offset);
 	if (op->outcome.status != WEFT_ST_OK) {
-		log_debug("meta: a rebuild failed: %s", status_text(op->outcome.status));
+		log_debug("a rebuild failed: %s", status_text(op->outcome.status));
 		return;
 	}
 	tlv_reader_init(&reader, op->payload, op->payload_len);
@@ -277,7 +277,7 @@ static void run_answer(struct meta_brain *brain, struct meta_op *op)
 		if (tlv.type == WEFT_C_TASK)
 			err = propose_healed(brain, &tlv);
 	if (err)
-		log_warn("meta: the answer to a rebuild cannot be used: %s", strerror(-err));
+		log_warn("the answer to a rebuild cannot be used: %s", strerror(-err));
 }
 
 /* ---- The walk ---- */
@@ -324,7 +324,7 @@ static int consider(struct meta_brain *brain, u64 group, u64 number)
 		return 0;
 	worker = find_worker(brain, &plan);
 	if (worker && start(brain, &plan, worker))
-		log_warn("meta: out of memory; a rebuild is put off");
+		log_warn("out of memory; a rebuild is put off");
 	return 0;
 }
 

@@ -40,7 +40,7 @@ int meta_host_get(struct meta_txn *txn, u32 id, struct meta_host *host)
 	if (len == le32_to_cpu(host->head.strings_len) &&
 	    meta_host_strings_ok(host->strings, len, META_HOST_ADDRESS + le32_to_cpu(host->head.addresses)))
 		return 0;
-	log_error("meta: the record of host %u is malformed", id);
+	log_error("the record of host %u is malformed", id);
 	return -EBADMSG;
 }
 
@@ -83,7 +83,7 @@ int meta_store_get(struct meta_txn *txn, u32 id, struct meta_store *store)
 	if (err)
 		return err;
 	if (len != le32_to_cpu(store->head.path_len)) {
-		log_error("meta: the record of store %u is malformed", id);
+		log_error("the record of store %u is malformed", id);
 		return -EBADMSG;
 	}
 	store->path[len] = 0;

@@ -183,7 +183,7 @@ void meta_map_flush(struct meta_brain *brain)
 
 	for (size_t i = 0; i < map->n; i++)
 		if (map->watchers[i].version < brain->catalog.version && tell(brain, &map->watchers[i]))
-			log_warn("meta: out of memory; a change of the cluster's map is told later");
+			log_warn("out of memory; a change of the cluster's map is told later");
 }
 
 /* WATCH_MAP, or a watcher that missed a frame (without a client then). */

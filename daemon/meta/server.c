@@ -70,14 +70,14 @@ static int client_ready(struct ctl_conn *conn, void *ctx)
 	struct meta_client *client = ctx;
 
 	if (client->admin && peer->uid != 0 && peer->uid != geteuid()) {
-		log_warn("meta: user %u may not administer the cluster", (unsigned int)peer->uid);
+		log_warn("user %u may not administer the cluster", (unsigned int)peer->uid);
 		return -EACCES;
 	}
 	client->role = peer->role;
 	client->known = true;
 	memcpy(client->name, peer->name, sizeof(client->name));
 	client->name[sizeof(client->name) - 1] = 0;
-	log_debug("meta: %s of host %s connected from %s", peer->role == WEFT_CTL_ROLE_STORE ? "stores" : "a client",
+	log_debug("%s of host %s connected from %s", peer->role == WEFT_CTL_ROLE_STORE ? "stores" : "a client",
 		  client->name, peer->address);
 	return 0;
 }
@@ -89,7 +89,7 @@ static void client_closed(struct ctl_conn *conn, void *ctx, int why, const char 
 
 	client->conn = NULL;
 	if (client->known && why)
-		log_info("meta: the connection of host %s ended: %s", client->name, what);
+		log_info("the connection of host %s ended: %s", client->name, what);
 	if (client->known) {
 		op = meta_op_alloc(client->role == WEFT_CTL_ROLE_STORE ? meta_run_lost_store : meta_run_unwatch);
 		if (op) {
@@ -111,7 +111,7 @@ static void reply(struct meta_service *service, struct meta_op *op)
 		err = ctl_reply(client->conn, &op->frame, op->outcome.status, op->outcome.answer.data,
 				op->outcome.answer.len);
 		if (err) {
-			log_warn("meta: host %s does not take its answers; its connection is closed", client->name);
+			log_warn("host %s does not take its answers; its connection is closed", client->name);
 			ctl_close(client->conn);
 		}
 	}

@@ -24,7 +24,7 @@
 #include "meta/service.h"
 #include "weftd.h"
 
-#define TICK_MS 250u
+#define TICK_MAX_MS 250u
 
 /* ---- The directory ---- */
 
@@ -32,7 +32,7 @@ static int make_dir(const char *path)
 {
 	if (!mkdir(path, 0700) || errno == EEXIST)
 		return 0;
-	log_error("meta: cannot make the directory %s: %s", path, strerror(errno));
+	log_error("cannot make the directory %s: %s", path, strerror(errno));
 	return -errno;
 }
 
@@ -92,7 +92,7 @@ static int read_identity(const char *path, u8 uuid[16], u64 *server)
 	}
 	fclose(in);
 	if (err)
-		log_error("meta: %s is damaged; restore it from a copy, or give the service an empty directory", file);
+		log_error("%s is damaged; restore it from a copy, or give the service an empty directory", file);
 	return err;
 }
 
@@ -126,7 +126,7 @@ static int find_identity(const struct conf *conf, const char *path, u8 uuid[16],
 
 	err = read_identity(path, uuid, server);
 	if (!err && given && memcmp(uuid, wanted, sizeof(wanted))) {
-		log_error("meta: %s belongs to another cluster than 'uuid' in [cluster] names; correct one of them", path);
+		log_error("%s belongs to another cluster than 'uuid' in [cluster] names; correct one of them", path);
 		return -EUCLEAN;
 	}
 	if (err != -ENOENT)
@@ -138,7 +138,7 @@ static int find_identity(const struct conf *conf, const char *path, u8 uuid[16],
 	*server = 1;
 	err = write_identity(path, uuid, *server);
 	if (err)
-		log_error("meta: cannot write %s/CLUSTER: %s", path, strerror(-err));
+		log_error("cannot write %s/CLUSTER: %s", path, strerror(-err));
 	return err;
 }
 
@@ -146,7 +146,7 @@ static int find_identity(const struct conf *conf, const char *path, u8 uuid[16],
 
 static void raft_role(void *owner, enum rnode_role role, u64 term, u64 leader, const char *address)
 {
-	log_info("meta: term %llu, this voter is %s", (unsigned long long)term,
+	log_info("term %llu, this voter is %s", (unsigned long long)term,
 		 role == RNODE_LEADER ? "the leader" : role == RNODE_FOLLOWER ? "a follower" : "a candidate");
 }
 
@@ -168,7 +168,7 @@ static void raft_lost(void *owner, void *ctx)
 
 static void raft_fatal(void *owner, const char *why)
 {
-	log_error("meta: %s", why);
+	log_error("%s", why);
 	_exit(1);
 }
 
@@ -241,7 +241,7 @@ static int start_voter(struct meta_service *service, const char *path, const u8 
 			err = rnode_start(&config, &service->node, why);
 	}
 	if (err)
-		log_error("meta: the log in %s cannot be used: %s", config.directory, *why ? why : strerror(-err));
+		log_error("the log in %s cannot be used: %s", config.directory, *why ? why : strerror(-err));
 	return err;
 }
 
@@ -276,7 +276,7 @@ static void stop(uv_signal_t *signal, int number)
 
 	if (service->stopping)
 		return;
-	log_info("meta: told to stop");
+	log_info("told to stop");
 	service->stopping = true;
 	uv_stop(&service->loop);
 }
@@ -286,14 +286,14 @@ static int listen_on(struct meta_service *service, const char *address, bool adm
 	int err;
 
 	if (service->n_listeners == ARRAY_SIZE(service->listeners)) {
-		log_error("meta: more than %zu addresses to listen on", ARRAY_SIZE(service->listeners));
+		log_error("more than %zu addresses to listen on", ARRAY_SIZE(service->listeners));
 		return -E2BIG;
 	}
 	err = ctl_listen(&service->loop, address, &service->self, &meta_server_ops,
 			 admin ? meta_server_accept_admin : meta_server_accept, service,
 			 &service->listeners[service->n_listeners]);
 	if (err)
-		log_error("meta: cannot listen on %s: %s", address, strerror(-err));
+		log_error("cannot listen on %s: %s", address, strerror(-err));
 	else
 		service->n_listeners++;
 	return err;
@@ -321,6 +321,14 @@ static int start_listening(struct meta_service *service)
 	return listen_on(service, path, true);
 }
 
+/* Several times between two heartbeats, or the detector takes the pause for its own. */
+static u64 tick_ms(const struct meta_service *service)
+{
+	u64 ms = conf_number(service->conf, "meta", NULL, "heartbeat") / 4;
+
+	return ms > TICK_MAX_MS ? TICK_MAX_MS : ms;
+}
+
 static void start_handles(struct meta_service *service)
 {
 	static const int numbers[] = { SIGTERM, SIGINT };
@@ -333,7 +341,7 @@ static void start_handles(struct meta_service *service)
 	service->inbox_async.data = service->raft_poll.data = service->raft_timer.data = service->tick.data =
 		service->prepare.data = service;
 	uv_poll_start(&service->raft_poll, UV_READABLE, raft_ready);
-	uv_timer_start(&service->tick, tick, TICK_MS, TICK_MS);
+	uv_timer_start(&service->tick, tick, tick_ms(service), tick_ms(service));
 	uv_prepare_start(&service->prepare, before_wait);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		uv_signal_init(&service->loop, &service->signals[i]);
@@ -369,7 +377,7 @@ static int run(struct meta_service *service)
 	if (!err)
 		err = -pthread_create(&service->fetch_thread, NULL, meta_fetch_main, service->brain);
 	if (err) {
-		log_error("meta: cannot start a thread: %s", strerror(-err));
+		log_error("cannot start a thread: %s", strerror(-err));
 		return err;
 	}
 	err = start_listening(service);
@@ -378,7 +386,7 @@ static int run(struct meta_service *service)
 	else
 		uv_run(&service->loop, UV_RUN_DEFAULT);
 	stop_threads(service);
-	log_info("meta: stopped at entry %llu", (unsigned long long)service->brain->state.index);
+	log_info("stopped at entry %llu", (unsigned long long)service->brain->state.index);
 	return err;
 }
 
@@ -391,7 +399,7 @@ static int start(struct meta_service *service, struct meta_brain *brain)
 	int err;
 
 	if (!path || !conf_count(service->conf, "meta", NULL, "listen")) {
-		log_error("meta: the configuration lacks 'path' or 'listen' in [meta]");
+		log_error("the configuration lacks 'path' or 'listen' in [meta]");
 		return -EINVAL;
 	}
 	snprintf(db, sizeof(db), "%s/db", path);

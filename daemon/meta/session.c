@@ -25,7 +25,7 @@ int meta_session_decode(const struct meta_key *key, const u8 *value, size_t len,
 	memcpy(session->name, value + sizeof(session->head), name_len);
 	return 0;
 bad:
-	log_error("meta: the record of session %llx is malformed", (unsigned long long)session->session);
+	log_error("the record of session %llx is malformed", (unsigned long long)session->session);
 	return -EBADMSG;
 }
 

@@ -43,7 +43,7 @@ static int load(struct meta_state *state)
 	if (le32_to_cpu(state->cluster.format) <= WEFT_META_FORMAT &&
 	    le32_to_cpu(state->cluster.level) <= WEFT_META_LEVEL)
 		return 0;
-	log_error("meta: the database was written by a newer weftd (format %u, level %u); install that version again",
+	log_error("the database was written by a newer weftd (format %u, level %u); install that version again",
 		  le32_to_cpu(state->cluster.format), le32_to_cpu(state->cluster.level));
 	return -EPROTO;
 }

@@ -20,7 +20,7 @@ int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len, 
 	memcpy(volume->name, value + sizeof(volume->head), name_len);
 	return 0;
 bad:
-	log_error("meta: the record of volume %llu is malformed", (unsigned long long)volume->volume);
+	log_error("the record of volume %llu is malformed", (unsigned long long)volume->volume);
 	return -EBADMSG;
 }
 
