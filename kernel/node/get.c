@@ -12,6 +12,7 @@
 
 #include "chunk/crctable.h"
 #include "node/get.h"
+#include "obs/trace.h"
 #include "uapi/weft_netlink.h"
 
 /* Memory of the fetches of a cluster under way: a sixty-fourth of all, within these bounds. */
@@ -159,6 +160,7 @@ static void get_end(struct weft_get_job *job, int error)
 	job->over = true;
 	weft_count(job->mount, error ? WEFT_MC_READ_ERRORS : WEFT_MC_FETCH_BYTES, error ? 1 : get->length);
 	get->error = error;
+	trace_weft_get_done(get);
 	get->done(get);
 	get_leave(job);
 	/* The reference of the job's being under way. */

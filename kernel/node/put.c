@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 
 #include "node/put.h"
+#include "obs/trace.h"
 
 /* Jobs and shards that can be under way when there is no memory: some units, of any width. */
 #define JOBS_RESERVED  4
@@ -123,6 +124,7 @@ static void put_end(struct weft_put_job *job, int error)
 	job->phase = WEFT_PUT_ENDED;
 	put->error = error;
 	job->put = NULL;
+	trace_weft_put_done(put);
 	put->done(put);
 
 	spin_lock(&node->job_lock);
