@@ -8,15 +8,43 @@
 #include <linux/module.h>
 
 #include "ec/ec.h"
+#include "vfs/vfs.h"
 
 static int __init weft_init(void)
 {
+	int error;
+
 	weft_ec_start();
+	error = weft_node_init();
+	if (error)
+		return error;
+	error = weft_io_init();
+	if (error)
+		goto err_node_exit;
+	/* Clusters come into being from here on; their ends need node/. */
+	error = weft_nl_init();
+	if (error)
+		goto err_io_exit;
+	error = weft_vfs_init();
+	if (error)
+		goto err_nl_exit;
 	return 0;
+
+err_nl_exit:
+	weft_nl_exit();
+err_io_exit:
+	weft_io_exit();
+err_node_exit:
+	weft_node_exit();
+	return error;
 }
 
 static void __exit weft_exit(void)
 {
+	weft_vfs_exit();
+	weft_nl_exit();
+	weft_io_exit();
+	weft_node_exit();
 }
 
 module_init(weft_init);
