@@ -85,7 +85,11 @@ struct weft_segment_record {
 	struct weft_sid sid;
 	__le32 head_len;      /* bytes of shard header and frame table; 0: DELETE */
 	__le32 shard_len;     /* bytes of data; 0: DELETE */
-	__le32 body_crc;      /* CRC32C of shard header, frame table and [CRCs]; these vouch for the data */
+	/*
+	 * CRC32C of shard header, frame table and [CRCs], but for the last of these: that is the CRC of those before it, and
+	 * with it at the end the sum would be the same for any data. Tells contents apart.
+	 */
+	__le32 body_crc;
 	__le32 reserved1;
 	__le32 reserved2;
 	__le32 crc;           /* CRC32C of this struct with this field as zero */

@@ -52,6 +52,11 @@ bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id,
 	return memcmp(&want, header, sizeof(want)) == 0;
 }
 
+uint32_t store_body_crc(const uint8_t *head, uint32_t head_len, const uint8_t *table, uint32_t shard_len)
+{
+	return weft_crc32c(weft_crc32c(0, head, head_len), table, weft_crctable_len(shard_len) - 4);
+}
+
 static int body_check(const uint8_t *body, const struct weft_segment_record *on_disk, uint32_t shard_len,
 		      uint32_t head_len, struct store_scan_record *record, const char **why)
 {
@@ -62,7 +67,7 @@ static int body_check(const uint8_t *body, const struct weft_segment_record *on_
 	record->head = body;
 	record->table = body + head_len;
 	record->data = record->table + weft_crctable_len(shard_len);
-	if (weft_crc32c(0, body, head_len + weft_crctable_len(shard_len)) != le32_to_cpu(on_disk->body_crc)) {
+	if (store_body_crc(record->head, head_len, record->table, shard_len) != le32_to_cpu(on_disk->body_crc)) {
 		*why = "shard header and CRC table do not match their checksum";
 		return -EBADMSG;
 	}

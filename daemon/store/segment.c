@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "kernel/chunk/crc32c.h"
 #include "kernel/chunk/crctable.h"
 #include "store/append.h"
 
@@ -168,17 +167,15 @@ static struct store_append *append_for_put(struct store_request *request)
 {
 	const struct weft_wire_frame *frame = &request->frame;
 	struct store_append *append = calloc(1, sizeof(*append));
-	uint32_t crc;
 
 	if (!append)
 		return NULL;
 	append->head = request->buffer;
 	append->data = request->buffer + weft_wire_data_start(frame);
 	append->table = request->buffer + weft_wire_crc_start(frame);
-	crc = weft_crc32c(0, append->head, frame->head_len);
 	append->place.head_len = frame->head_len;
 	append->place.shard_len = frame->shard_len;
-	append->place.body_crc = weft_crc32c(crc, append->table, frame->crc_len);
+	append->place.body_crc = store_body_crc(append->head, frame->head_len, append->table, frame->shard_len);
 	append->done = append_done;
 	append->owner = request;
 	return append;

@@ -79,6 +79,8 @@ bool store_scan_next(const uint8_t *bytes, size_t len, uint64_t segment, size_t 
 /* A whole record (of len bytes at least) at bytes: 0, or -EBADMSG with *why. */
 int store_scan_check(const uint8_t *bytes, size_t len, uint64_t segment, uint32_t offset,
 		     struct store_scan_record *record, const char **why);
+/* What stands in .body_crc of a record. */
+uint32_t store_body_crc(const uint8_t *head, uint32_t head_len, const uint8_t *table, uint32_t shard_len);
 void store_scan_header(struct weft_segment_header *header, uint64_t id, const uint8_t uuid[16]);
 bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id, const uint8_t uuid[16]);
 void store_scan_seal(struct weft_segment_record *record);

@@ -71,7 +71,7 @@ uint64_t store_now_usec(void)
 
 static void request_free(struct store_session *session, struct store_request *request)
 {
-	if (request->buffer)
+	if (request->buffer && request->buffer_size)
 		store_buffers_put(session->server->buffers, request->buffer, request->buffer_size);
 	free(request);
 	session->in_flight--;
@@ -288,7 +288,11 @@ static bool frame_begin(struct store_session *session)
 	session->current = request;
 	session->payload_got = 0;
 	request->buffer_size = err ? request->frame.payload_len : store_request_buffer_size(&request->frame);
-	if (request->buffer_size) {
+	if (request->frame.op == WEFT_OP_HELLO) {
+		/* Whoever is new needs none of what others hold. */
+		request->buffer = request->small;
+		request->buffer_size = 0;
+	} else if (request->buffer_size) {
 		session->wait.loop = request->loop;
 		request->buffer = store_buffers_get(session->server->buffers, request->buffer_size, &session->wait);
 		session->waiting = !request->buffer;

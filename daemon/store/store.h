@@ -103,8 +103,8 @@ struct store_request {
 	struct weft_wire_frame frame;
 	struct weft_wire_frame answer;
 	uint64_t started_usec;
-	uint8_t *buffer;              /* the request's payload, then the answer's */
-	size_t buffer_size;
+	uint8_t *buffer;              /* the request's payload, then the answer's; of the pool, or small */
+	size_t buffer_size;           /* 0: not of the pool */
 	/* the answer's payload: pointers into buffer, or to small */
 	struct iovec parts[4];
 	unsigned int n_parts;
