@@ -588,6 +588,7 @@ static void reset_done(struct rdrv *d, const struct rlog_request *done)
 	d->checkpoint = d->checkpoint_issued = d->install.index;
 	d->durable = d->handed = d->released = d->install.index;
 	d->install = (struct raft_snapshot_metadata){ 0 };
+	d->config.ops->adopt(d->config.owner, d->checkpoint, event.persisted_snapshot.metadata.term);
 	if (rdrv_step(d, &event))
 		no_memory(d, NULL);
 }

@@ -266,7 +266,10 @@ struct rdrv;
 
 /* Outputs. Called from within the events below; they must not call back into the driver. */
 struct rdrv_ops {
-	/* Takes over the request. Requests are executed in this order and each comes back by rdrv_logged(). */
+	/*
+	 * Takes over the request. Requests are executed in this order and come back in it by rdrv_logged(); but a VOTE may
+	 * overtake what is not a VOTE.
+	 */
 	void (*log)(void *owner, struct rlog_request *request);
 	/* Everything in message is valid during the call only; entries are filled in. May drop it. */
 	void (*send)(void *owner, const struct raft_message *message);
@@ -276,11 +279,16 @@ struct rdrv_ops {
 	/* Role, term or leader differ from the last call. */
 	void (*role)(void *owner);
 	/*
-	 * The state of voter from at (index, term) must replace the state machine's, then rdrv_installed() be called.
-	 * When that cannot be done, or another state was copied, the driver is to be freed and started anew from disk.
-	 * NULL: such messages are dropped.
+	 * The state of voter from at (index, term) must be copied, durably, beside the state machine's own; then
+	 * rdrv_installed() be called. When that cannot be done, or another state was copied, the driver is to be freed
+	 * and started anew from disk. NULL: such messages are dropped.
 	 */
 	void (*install)(void *owner, uint64_t from, uint64_t index, uint64_t term);
+	/*
+	 * The log now begins behind that copy: it is the state from here on. After a crash in between, a start finds a
+	 * log whose checkpoint is the copy's index and takes it then.
+	 */
+	void (*adopt)(void *owner, uint64_t index, uint64_t term);
 	/* Nothing may be done with the driver any more but rdrv_free(). */
 	void (*fatal)(void *owner, const char *why);
 };

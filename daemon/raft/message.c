@@ -11,6 +11,8 @@
 #include <string.h>
 #include "raft/driver.h"
 
+#define RESULT_VERSION 2 /* of RAFT_APPEND_ENTRIES_RESULT, as libraft 0.22 fills it in */
+
 /* --- incoming --- */
 
 static bool known_server(const struct rdrv *d, raft_id id)
@@ -209,11 +211,44 @@ static void feed_install(struct rdrv *d, const struct raft_message *m)
 	free(bytes);
 }
 
+/*
+ * Tells a leader of an earlier term that it is one. libraft's own answer leaves last_log_index as it was in memory, and names
+ * as rejected index 0, which means success, when the message began at the first entry or was a snapshot: had the receiver
+ * become the leader of the new term meanwhile, it would take the whole log for stored here.
+ */
+static bool answer_earlier_term(struct rdrv *d, const struct raft_message *m)
+{
+	bool append = m->type == RAFT_APPEND_ENTRIES;
+	struct raft_message answer = {
+		.type = RAFT_APPEND_ENTRIES_RESULT,
+		.server_id = m->server_id,
+		.server_address = m->server_address,
+		.append_entries_result = {
+			.version = RESULT_VERSION,
+			.term = d->raft.current_term,
+			.rejected = append ? m->append_entries.prev_log_index : m->install_snapshot.last_index,
+			.last_log_index = raft_last_index(&d->raft),
+		},
+	};
+	struct raft_append_entries_result *result = &answer.append_entries_result;
+
+	if ((append ? m->append_entries.term : m->install_snapshot.term) >= d->raft.current_term)
+		return false;
+	if (!result->rejected)
+		result->rejected = 1;
+	if (result->last_log_index >= result->rejected)
+		result->last_log_index = result->rejected - 1;
+	rdrv_mail_post(d, &answer);
+	return true;
+}
+
 void rdrv_message_feed(struct rdrv *d, const struct raft_message *m)
 {
 	struct raft_message copy = *m;
 	struct raft_event event = { .type = RAFT_RECEIVE, .receive.message = &copy };
 
+	if ((m->type == RAFT_APPEND_ENTRIES || m->type == RAFT_INSTALL_SNAPSHOT) && answer_earlier_term(d, m))
+		return;
 	switch (m->type) {
 	case RAFT_APPEND_ENTRIES:
 		feed_append(d, m);

@@ -220,13 +220,45 @@ static void change_voters(struct sim_cluster *c, struct voter *v)
 	raft_configuration_close(&next);
 }
 
+/*
+ * Entries that one follower is still writing when their leader forgets them: it is cut off from the others, its disk and
+ * the follower's stall, then it loses power and comes back soon enough to vote for somebody else.
+ */
+static void orphan_writes(struct sim_cluster *c, struct voter *leader)
+{
+	struct voter *follower = &c->voters[sim_below(&c->random, c->plan->voters)];
+	struct rnode_status status;
+
+	if (!leader->alive || leader->dead || follower == leader)
+		return;
+	rdrv_status(leader->driver, &status);
+	if (status.role != RNODE_LEADER)
+		return;
+	sim_note(c, leader, "is heard by voter %u only", follower->number + 1);
+	for (unsigned int i = 0; i < c->plan->voters; i++)
+		c->cut[leader->number][i] = i != follower->number;
+	leader->stalled_until = c->now + 3000000;
+	follower->stalled_until = c->now + 500000 + sim_below(&c->random, 2500000);
+	sim_schedule(c, 20000 + sim_below(&c->random, 60000), EVENT_ORPHAN, leader, NULL);
+}
+
+static void orphan_event(struct sim_cluster *c, struct voter *leader)
+{
+	memset(c->cut, 0, sizeof(c->cut));
+	leader->stalled_until = 0;
+	if (!leader->alive)
+		return;
+	voter_crash(leader, true);
+	sim_schedule(c, 1000 + sim_below(&c->random, 400000), EVENT_START, leader, NULL);
+}
+
 static void fault_event(struct sim_cluster *c)
 {
 	struct voter *v = &c->voters[sim_below(&c->random, c->plan->voters)];
 
 	if (!c->faults)
 		return;
-	switch (sim_below(&c->random, 6)) {
+	switch (c->plan->orphans && sim_chance(c, 700) ? 4 : sim_below(&c->random, 7)) {
 	case 0:
 	case 1:
 		if (v->alive) {
@@ -239,6 +271,10 @@ static void fault_event(struct sim_cluster *c)
 		break;
 	case 3:
 		change_voters(c, v);
+		break;
+	case 4:
+		for (unsigned int i = 0; i < c->plan->voters && c->plan->voters > 1; i++)
+			orphan_writes(c, &c->voters[i]);
 		break;
 	default:
 		if (c->plan->voters > 1)
@@ -259,6 +295,10 @@ static void handle(struct sim_cluster *c, const struct event *event)
 		break;
 	case EVENT_FAULT:
 		fault_event(c);
+		break;
+	case EVENT_ORPHAN:
+		if (c->faults && v->life == event->life)
+			orphan_event(c, v);
 		break;
 	case EVENT_START:
 		if (!v->alive && v->life == event->life)
@@ -298,7 +338,7 @@ static void heal(struct sim_cluster *c)
 	for (unsigned int i = 0; i < c->plan->voters; i++) {
 		struct voter *v = &c->voters[i];
 
-		v->slow_until = 0;
+		v->slow_until = v->stalled_until = 0;
 		sim_disk_cut_after(v->disk, UINT64_MAX / 2);
 		if (!v->alive)
 			voter_start(v);
@@ -328,6 +368,7 @@ void sim_cluster_run(const struct sim_plan *plan, struct sim_result *result)
 	c->random = plan->seed;
 	c->now = 1000000;
 	c->delay_us = 500;
+	c->votes_overtake = sim_chance(c, 500);
 	for (unsigned int i = 0; i < plan->voters; i++)
 		voter_alloc(c, i);
 	for (unsigned int i = 0; i < plan->voters && !result->failed; i++)

@@ -6,7 +6,8 @@
  * disk (disk.h), a queue of log requests that is worked on in the background, and a state machine. What is checked all the
  * time:
  *  - an index, once applied anywhere, has one content for ever, on every voter, after every crash;
- *  - what a leader calls committed is durable in the logs of a majority;
+ *  - what a leader calls committed is durable in the logs of a majority; what a voter acknowledges, in its own; and it
+ *    speaks of no term, and gives no vote, that is not;
  *  - what was acknowledged is applied;
  *  - a term has at most one leader;
  *  - states are equal at equal applied index;
@@ -29,8 +30,10 @@ struct sim_machine_ops {
 	void (*sync)(void *state);
 	/* A number that is equal for equal states. */
 	uint64_t (*hash)(void *state);
-	/* Replaces the state by a copy of another voter's as it was at index; false: cannot. */
-	bool (*install)(void *state, void *from_medium, uint64_t index, uint64_t term);
+	/* Puts a durable copy of another voter's state, as it was at index, beside the own one; false: cannot. */
+	bool (*copy)(void *state, void *from_medium, uint64_t index, uint64_t term);
+	/* That copy, if it is of index, is the state from now on. */
+	void (*adopt)(void *state, uint64_t index);
 	/* The process ends. power: and what was not synced is lost or not, by seed. */
 	void (*crash)(void *state, void *medium, bool power, uint64_t *random);
 	void *(*medium_alloc)(uint64_t seed);
@@ -45,6 +48,7 @@ struct sim_plan {
 	uint64_t virtual_ms;		/* length of the run before everything is healed */
 	const struct sim_machine_ops *machine;
 	unsigned int bugs;		/* RDRV_BUG_*; SIM_BUG_* */
+	bool orphans;			/* mostly leaders whose last entries are forgotten while a follower writes them */
 	bool verbose;
 };
 

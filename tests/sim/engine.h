@@ -16,6 +16,7 @@
 enum event_kind {
 	EVENT_TICK,	/* a voter's timer */
 	EVENT_DISK,	/* a voter's log thread has finished what it was working on */
+	EVENT_VOTE,	/* term and vote, kept apart from the log, are to be written */
 	EVENT_LOGGED,	/* and the loop hears of it */
 	EVENT_APPLY,	/* the apply thread runs */
 	EVENT_MESSAGE,
@@ -23,6 +24,7 @@ enum event_kind {
 	EVENT_START,	/* a voter starts */
 	EVENT_CLIENT,	/* somebody submits */
 	EVENT_FAULT,	/* something breaks or heals */
+	EVENT_ORPHAN,	/* a leader whose last entries only one other has seen loses power */
 };
 
 struct event {
@@ -68,8 +70,11 @@ struct voter {
 	size_t n_durable;
 	uint64_t durable_base;
 	uint64_t durable_last;
+	uint64_t durable_term;
+	uint64_t durable_vote;
 
 	uint64_t slow_until;		/* its disk is slow */
+	uint64_t stalled_until;		/* nothing that it begins ends before */
 };
 
 /* What is known of an index. */
@@ -95,6 +100,7 @@ struct sim_cluster {
 	unsigned int loss;			/* of 1000 messages */
 	uint64_t delay_us;
 	bool faults;
+	bool votes_overtake;	/* VOTE requests do not queue behind others */
 	uint64_t submitted;
 
 	struct fact *facts;
@@ -126,6 +132,7 @@ void oracle_applied(struct voter *v, const struct rnode_entry *entry);
 void oracle_state(struct voter *v, uint64_t index, uint64_t hash);
 void oracle_leader(struct voter *v, uint64_t term);
 void oracle_committed(struct voter *v);
+void oracle_sent(struct voter *v, const struct raft_message *message);
 void oracle_appended(struct voter *v, const struct rlog_request *request);
 void oracle_recovered(struct voter *v, const struct rlog_recovered *recovered);
 /* At the end, everything healed: true if all voters are where they must be. */

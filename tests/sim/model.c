@@ -19,6 +19,7 @@ struct state {
 
 struct medium {
 	struct state synced;
+	struct state copy;	/* of another voter's state */
 	struct state *since;	/* states after it, the last one is current */
 	size_t n;
 	size_t cap;
@@ -90,16 +91,25 @@ static uint64_t model_hash(void *state)
 	return current(state)->hash;
 }
 
-static bool model_install(void *state, void *from_medium, uint64_t index, uint64_t term)
+static bool model_copy(void *state, void *from_medium, uint64_t index, uint64_t term)
 {
 	struct medium *m = state;
 	struct medium *from = from_medium;
 
 	if (index >= from->n_history || from->history[index].term != term)
 		return false;
-	push(m, &from->history[index]);
-	model_sync(m);
+	m->copy = from->history[index];
 	return true;
+}
+
+static void model_adopt(void *state, uint64_t index)
+{
+	struct medium *m = state;
+
+	if (m->copy.applied != index || !index)
+		return;
+	push(m, &m->copy);
+	model_sync(m);
 }
 
 static void model_crash(void *state, void *medium, bool power, uint64_t *random)
@@ -146,7 +156,8 @@ const struct sim_machine_ops sim_model_machine = {
 	.apply = model_apply,
 	.sync = model_sync,
 	.hash = model_hash,
-	.install = model_install,
+	.copy = model_copy,
+	.adopt = model_adopt,
 	.crash = model_crash,
 	.medium_alloc = model_medium_alloc,
 	.medium_free = model_medium_free,

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "chunk/crc32c.h"
 #include "engine.h"
+#include "raft/driver.h"
 
 static void *grow(void *array, size_t *n, uint64_t index, size_t size)
 {
@@ -93,9 +94,11 @@ void oracle_committed(struct voter *v)
 	uint64_t term;
 
 	rdrv_status(v->driver, &status);
-	if (status.role != RNODE_LEADER || status.commit_index <= v->seen_commit)
+	if (status.commit_index <= v->seen_commit)
 		return;
 	v->seen_commit = status.commit_index;
+	if (status.role != RNODE_LEADER)
+		return;
 	/* Behind a checkpoint only the past knows the term; what is not in the leader's own log yet is of its term. */
 	term = status.term;
 	if (status.commit_index <= v->durable_base)
@@ -113,9 +116,53 @@ void oracle_committed(struct voter *v)
 			 "durably", v->number + 1, status.commit_index, term, have, voters);
 }
 
+/* The term a message speaks of; 0: none that has to be durable. */
+static uint64_t term_of(const struct raft_message *m)
+{
+	switch (m->type) {
+	case RAFT_APPEND_ENTRIES:
+		return m->append_entries.term;
+	case RAFT_APPEND_ENTRIES_RESULT:
+		return m->append_entries_result.term;
+	case RAFT_REQUEST_VOTE:
+		return m->request_vote.pre_vote ? 0 : m->request_vote.term;
+	case RAFT_REQUEST_VOTE_RESULT:
+		return m->request_vote_result.pre_vote ? 0 : m->request_vote_result.term;
+	case RAFT_INSTALL_SNAPSHOT:
+		return m->install_snapshot.term;
+	case RAFT_TIMEOUT_NOW:
+		return m->timeout_now.term;
+	}
+	return 0;
+}
+
+void oracle_sent(struct voter *v, const struct raft_message *m)
+{
+	const struct raft_append_entries_result *result = &m->append_entries_result;
+	uint64_t index = result->last_log_index;
+
+	if (term_of(m) > v->durable_term)
+		sim_fail(v->c, "voter %u speaks of term %" PRIu64 ", but on its disk stands %" PRIu64, v->number + 1,
+			 term_of(m), v->durable_term);
+	if (m->type == RAFT_REQUEST_VOTE_RESULT && m->request_vote_result.vote_granted &&
+	    !m->request_vote_result.pre_vote && term_of(m) == v->durable_term && v->durable_vote != m->server_id)
+		sim_fail(v->c, "voter %u votes for %llu, but on its disk stands %" PRIu64, v->number + 1, m->server_id,
+			 v->durable_vote);
+	/* One of an earlier term was true when it was made. */
+	if (m->type != RAFT_APPEND_ENTRIES_RESULT || result->rejected || !index ||
+	    result->term != v->driver->raft.current_term)
+		return;
+	if (!holds(v, index, rdrv_term_of(v->driver, index)))
+		sim_fail(v->c, "voter %u acknowledges entry %" PRIu64 ", but does not hold it durably", v->number + 1, index);
+}
+
 void oracle_appended(struct voter *v, const struct rlog_request *request)
 {
 	switch (request->kind) {
+	case RLOG_VOTE:
+		v->durable_term = request->state.term;
+		v->durable_vote = request->state.vote;
+		break;
 	case RLOG_APPEND:
 		v->durable = grow(v->durable, &v->n_durable, request->last, sizeof(*v->durable));
 		for (size_t i = 0; i < request->n; i++)
@@ -135,6 +182,8 @@ void oracle_recovered(struct voter *v, const struct rlog_recovered *rec)
 	v->durable = grow(v->durable, &v->n_durable, rec->last_index, sizeof(*v->durable));
 	v->durable_base = rec->first_index - 1;
 	v->durable_last = rec->last_index;
+	v->durable_term = rec->state.term;
+	v->durable_vote = rec->state.vote;
 	for (size_t i = 0; i < rec->n_runs; i++) {
 		uint64_t end = i + 1 < rec->n_runs ? rec->runs[i + 1].first : rec->last_index + 1;
 

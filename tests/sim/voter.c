@@ -50,7 +50,9 @@ static void work_begin(struct voter *v)
 
 	if (v->busy || !v->waiting)
 		return;
-	if (v->c->now < v->slow_until)
+	if (v->c->now < v->stalled_until)
+		took += v->stalled_until - v->c->now;
+	else if (v->c->now < v->slow_until)
 		took *= 100;
 	v->busy = true;
 	v->working = v->waiting;
@@ -64,6 +66,11 @@ static void on_log(void *owner, struct rlog_request *request)
 	struct voter *v = owner;
 
 	request->next = NULL;
+	if (request->kind == RLOG_VOTE && v->c->votes_overtake) {
+		/* But before anything issued later: no entry may be durable before its term. */
+		sim_schedule(v->c, sim_below(&v->c->random, 100), EVENT_VOTE, v, request);
+		return;
+	}
 	*v->waiting_last = request;
 	v->waiting_last = &request->next;
 	work_begin(v);
@@ -71,6 +78,7 @@ static void on_log(void *owner, struct rlog_request *request)
 
 static void on_send(void *owner, const struct raft_message *message)
 {
+	oracle_sent(owner, message);
 	sim_send(owner, message);
 }
 
@@ -119,6 +127,21 @@ static void on_install(void *owner, uint64_t from, uint64_t index, uint64_t term
 	sim_schedule(v->c, 1000 + sim_below(&v->c->random, 300000), EVENT_INSTALL, v, want);
 }
 
+static void on_adopt(void *owner, uint64_t index, uint64_t term)
+{
+	struct voter *v = owner;
+
+	v->c->result->installs++;
+	sim_note(v->c, v, "goes on with a copied state at %" PRIu64, index);
+	for (size_t i = 0; i < v->n_queue; i++)
+		rlog_entry_put(v->queue[i]);
+	v->n_queue = 0;
+	v->c->plan->machine->adopt(v->machine, index);
+	v->applied = index;
+	v->applied_term = term;
+	oracle_state(v, index, v->c->plan->machine->hash(v->machine));
+}
+
 static void on_fatal(void *owner, const char *why)
 {
 	struct voter *v = owner;
@@ -134,6 +157,7 @@ static const struct rdrv_ops driver_ops = {
 	.lost = on_lost,
 	.role = on_role,
 	.install = on_install,
+	.adopt = on_adopt,
 	.fatal = on_fatal,
 };
 
@@ -222,6 +246,11 @@ void voter_start(struct voter *v)
 	}
 	v->alive = true;
 	v->machine = c->plan->machine->open(v->medium, &v->applied, &v->applied_term);
+	if (v->applied < recovered.state.checkpoint_index && c->plan->machine->adopt) {
+		c->plan->machine->adopt(v->machine, recovered.state.checkpoint_index);
+		c->plan->machine->crash(v->machine, v->medium, false, &c->random);
+		v->machine = c->plan->machine->open(v->medium, &v->applied, &v->applied_term);
+	}
 	sim_note(c, v, "starts: log %" PRIu64 "..%" PRIu64 " checkpoint %" PRIu64 " applied %" PRIu64,
 		 recovered.first_index, recovered.last_index, recovered.state.checkpoint_index, v->applied);
 	if (v->applied)
@@ -324,19 +353,18 @@ void voter_free(struct voter *v)
 
 /* --- events --- */
 
-/* The log thread's work happens; the power may go in the middle of it. */
-static void disk_event(struct voter *v)
+/* Executes; false: the power went, or it failed. */
+static bool execute(struct voter *v, struct rlog_request *requests, unsigned int cut_of_1000)
 {
 	struct sim_cluster *c = v->c;
-	unsigned int often = c->plan->voters == 1 ? 10 : 2;
 	char why[RNODE_WHY_MAX];
 	int ret;
 
-	if (c->faults && sim_chance(c, often))
+	if (c->faults && sim_chance(c, cut_of_1000))
 		sim_disk_cut_after(v->disk, sim_below(&c->random, 12));
-	ret = rlog_execute(v->log, v->working, why);
+	ret = rlog_execute(v->log, requests, why);
 	if (!ret)
-		for (struct rlog_request *r = v->working; r; r = r->next) {
+		for (struct rlog_request *r = requests; r; r = r->next) {
 			oracle_appended(v, r);
 			c->result->trims += r->kind == RLOG_TRIM;
 		}
@@ -345,18 +373,40 @@ static void disk_event(struct voter *v)
 	if (ret && sim_disk_is_cut(v->disk)) {
 		voter_crash(v, sim_chance(c, 800));
 		sim_schedule(c, 1000 + sim_below(&c->random, 2000000), EVENT_START, v, NULL);
-		return;
-	}
-	if (ret) {
+	} else if (ret) {
 		sim_fail(c, "voter %u: %s", v->number + 1, why);
-		return;
 	}
+	return !ret;
+}
+
+static void vote_event(struct voter *v, const struct rlog_request *from)
+{
+	struct rlog_request *request = rlog_request_alloc(RLOG_VOTE);
+
+	if (!request)
+		abort();
+	request->sequence = from->sequence;
+	request->state = from->state;
+	if (execute(v, request, 1))
+		rdrv_logged(v->driver, v->c->now / 1000, request);
+	else
+		rlog_request_free(request);
+}
+
+/* The log thread's work happens; the power may go in the middle of it. */
+static void disk_event(struct voter *v)
+{
+	struct sim_cluster *c = v->c;
+
+	if (!execute(v, v->working, c->plan->voters == 1 ? 10 : 2))
+		return;
 	*v->done_last = v->working;
 	while (*v->done_last)
 		v->done_last = &(*v->done_last)->next;
 	v->working = NULL;
 	v->busy = false;
-	sim_schedule(c, sim_below(&c->random, 1000), EVENT_LOGGED, v, NULL);
+	/* A loop that has much to do hears of it late. */
+	sim_schedule(c, sim_below(&c->random, sim_chance(c, 20) ? 300000 : 1000), EVENT_LOGGED, v, NULL);
 	work_begin(v);
 }
 
@@ -433,20 +483,12 @@ static void install_event(struct voter *v, const uint64_t *want)
 	struct sim_cluster *c = v->c;
 	struct voter *from = &c->voters[want[0]];
 
-	if (!from->alive || c->cut[want[0]][v->number] || !c->plan->machine->install ||
-	    !c->plan->machine->install(v->machine, from->medium, want[1], want[2])) {
+	if (!from->alive || c->cut[want[0]][v->number] || !c->plan->machine->copy ||
+	    !c->plan->machine->copy(v->machine, from->medium, want[1], want[2])) {
 		voter_crash(v, false);
 		sim_schedule(c, 1000, EVENT_START, v, NULL);
 		return;
 	}
-	c->result->installs++;
-	sim_note(c, v, "has the state of voter %u at %" PRIu64, from->number + 1, want[1]);
-	for (size_t i = 0; i < v->n_queue; i++)
-		rlog_entry_put(v->queue[i]);
-	v->n_queue = 0;
-	v->applied = want[1];
-	v->applied_term = want[2];
-	oracle_state(v, v->applied, c->plan->machine->hash(v->machine));
 	rdrv_installed(v->driver, c->now / 1000);
 }
 
@@ -461,6 +503,9 @@ void voter_event(struct voter *v, const struct event *event)
 		break;
 	case EVENT_DISK:
 		disk_event(v);
+		break;
+	case EVENT_VOTE:
+		vote_event(v, event->payload);
 		break;
 	case EVENT_LOGGED:
 		logged_event(v);
