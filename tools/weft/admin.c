@@ -6,13 +6,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chunk/crc32c.h"
 #include "net/ctl.h"
 #include "weft.h"
 
-#define RUN_FOLDER "/run/weft"
+#define RUN_FOLDER       "/run/weft"
+#define CONNECT_AGAIN_MS 200
 
 struct admin {
 	int fd;
@@ -196,6 +198,25 @@ struct admin *admin_open(const struct options *options)
 err_close:
 	admin_close(admin);
 	return NULL;
+}
+
+struct admin *admin_open_patiently(const struct options *options, unsigned int timeout_s)
+{
+	struct timespec pause = { .tv_nsec = CONNECT_AGAIN_MS * 1000000 }, now, begin;
+	struct options quiet = *options;
+	struct admin *admin;
+
+	quiet.quiet = true;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (;;) {
+		admin = admin_open(&quiet);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (admin)
+			return admin;
+		if (now.tv_sec - begin.tv_sec >= (time_t)timeout_s)
+			return admin_open(options);
+		nanosleep(&pause, NULL);
+	}
 }
 
 void admin_close(struct admin *admin)

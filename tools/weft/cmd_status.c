@@ -115,7 +115,7 @@ static int run(const struct options *options, int argc, char **argv)
 	if (condition && !condition_valid(condition))
 		return fail("--wait %s: wait for stores=N (N stores are up) or whole (no chunk misses a shard)", condition);
 	if (condition) {
-		admin = admin_open(options);
+		admin = admin_open_patiently(options, timeout_s);
 		ret = admin ? status_wait(admin, condition, timeout_s) : 1;
 		admin_close(admin);
 		if (ret)

@@ -26,6 +26,7 @@
 #define STATE_FOLDER "/var/lib/weft"
 #define LOG_FOLDER   "/var/log/weft"
 #define STORES_MAX   256
+#define START_S      30
 
 struct plan {
 	const char *stores[STORES_MAX];
@@ -244,20 +245,6 @@ static int start_daemon(const struct conf *conf)
 	return 0;
 }
 
-static struct admin *wait_for_admin(const struct options *options)
-{
-	struct options patient = *options;
-	struct admin *admin = NULL;
-
-	patient.quiet = true;
-	for (int tries = 0; tries < 150 && !admin; tries++) {
-		admin = admin_open(&patient);
-		if (!admin)
-			pause_ms(200);
-	}
-	return admin ? admin : admin_open(options);
-}
-
 /* --- up --------------------------------------------------------------------------------------------------------------------- */
 
 /* The widest that so many stores carry, with parity that grows with them: 1+0, 1+1, 2+1, 2+2 .. 5+2, 6+2, 6+3. */
@@ -350,7 +337,7 @@ static int do_up(const struct options *options, struct plan *plan)
 	stores = conf_count(conf, "store", NULL, "path");
 	if (start_daemon(conf))
 		goto out;
-	admin = wait_for_admin(&own);
+	admin = admin_open_patiently(&own, START_S);
 	if (!admin)
 		goto out;
 	snprintf(condition, sizeof(condition), "stores=%zu", stores);

@@ -44,6 +44,8 @@ struct admin;
 
 /* Connects; on failure says so on stderr and returns NULL. */
 struct admin *admin_open(const struct options *options);
+/* Tries again for a server that is just being started; says what is wrong when timeout_s seconds are over. */
+struct admin *admin_open_patiently(const struct options *options, unsigned int timeout_s);
 void admin_close(struct admin *admin);
 /*
  * One command: args is an object (stolen) with "command" set to name. NULL after a failure that was said on stderr. The

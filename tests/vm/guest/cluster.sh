@@ -110,7 +110,7 @@ up() { # N FOLDER
 	# k+m: what was asked for, or the widest up to 6+3 that the hosts allow.
 	m=${WEFT_M:-$((hosts >= 9 ? 3 : hosts >= 4 ? 2 : hosts >= 2 ? 1 : 0))}
 	k=${WEFT_K:-$((hosts - m < 6 ? hosts - m : 6))}
-	weft --cluster "$name" status --wait "stores=$hosts" --timeout 60 >/dev/null || die "the stores did not come up"
+	weft --cluster "$name" status --wait "stores=$hosts" --timeout 120 >/dev/null || die "the stores did not come up"
 	weft --cluster "$name" volume create main --k "$k" --m "$m"
 	echo "/run/netns/weft-client" >"$state/client"
 	mount_volume
