@@ -122,6 +122,13 @@ static inline int weft_generic_update_time(struct inode *inode, enum fs_update_t
 #define WEFT_OP_D_REVALIDATE(fn) fn##_thunk
 #endif
 
+/* d_alloc_parallel(): wait is the caller's until the dentry is not in lookup any more; 7.x has no need of it. */
+#ifdef HAVE_D_ALLOC_PARALLEL_PAIR
+#define weft_d_alloc_parallel(parent, name, wait) ((void)(wait), d_alloc_parallel(parent, name))
+#else
+#define weft_d_alloc_parallel(parent, name, wait) d_alloc_parallel(parent, name, wait)
+#endif
+
 #ifndef HAVE_SET_DEFAULT_D_OP
 static inline void set_default_d_op(struct super_block *sb, const struct dentry_operations *ops)
 {

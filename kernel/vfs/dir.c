@@ -37,7 +37,7 @@ static void entry_keep(struct dentry *parent, const struct weft_dirent *entry, c
 		dput(dentry);
 		return;
 	}
-	dentry = d_alloc_parallel(parent, &name, &wait);
+	dentry = weft_d_alloc_parallel(parent, &name, &wait);
 	if (IS_ERR(dentry))
 		return;
 	if (d_in_lookup(dentry)) {

@@ -45,8 +45,9 @@ static void late_name(struct super_block *sb, u64 parent, const char *name, size
 	smp_mb();
 	alias = d_find_any_alias(dir);
 	if (alias) {
-		dentry = d_hash_and_lookup(alias, &qname);
-		if (!IS_ERR_OR_NULL(dentry)) {
+		qname.hash = full_name_hash(alias, name, len);
+		dentry = d_lookup(alias, &qname);
+		if (dentry) {
 			d_invalidate(dentry);
 			dput(dentry);
 		}
