@@ -6,17 +6,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "chunk/crc32c.h"
 #include "net/ctl.h"
 #include "weft.h"
 
-#define RUN_FOLDER       "/run/weft"
-#define CONNECT_AGAIN_MS 200
+#define RUN_FOLDER "/run/weft"
 
 struct admin {
+	const struct options *options;
 	int fd;
 	uint64_t tag;
 	char path[108];
@@ -175,6 +174,7 @@ struct admin *admin_open(const struct options *options)
 		fail("out of memory");
 		return NULL;
 	}
+	admin->options = options;
 	admin->fd = -1;
 	if (admin_find_socket(options, admin->path, sizeof(admin->path)))
 		goto err_close;
@@ -200,25 +200,6 @@ err_close:
 	return NULL;
 }
 
-struct admin *admin_open_patiently(const struct options *options, unsigned int timeout_s)
-{
-	struct timespec pause = { .tv_nsec = CONNECT_AGAIN_MS * 1000000 }, now, begin;
-	struct options quiet = *options;
-	struct admin *admin;
-
-	quiet.quiet = true;
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (;;) {
-		admin = admin_open(&quiet);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (admin)
-			return admin;
-		if (now.tv_sec - begin.tv_sec >= (time_t)timeout_s)
-			return admin_open(options);
-		nanosleep(&pause, NULL);
-	}
-}
-
 void admin_close(struct admin *admin)
 {
 	if (!admin)
@@ -240,7 +221,7 @@ static json_t *join_json(const struct admin *admin, const struct ctl_frame *answ
 	json_t *json;
 
 	if (!text) {
-		fail("out of memory");
+		complain(admin->options, "out of memory");
 		return NULL;
 	}
 	tlv_reader_init(&reader, answer->payload, answer->len);
@@ -251,7 +232,7 @@ static json_t *join_json(const struct admin *admin, const struct ctl_frame *answ
 		}
 	json = json_loadb(text, len, JSON_DECODE_ANY, &error);
 	if (!json)
-		fail("the answer of %s is not JSON: %s", admin->path, error.text);
+		complain(admin->options, "the answer of %s is not JSON: %s", admin->path, error.text);
 	free(text);
 	return json;
 }
@@ -261,14 +242,14 @@ static json_t *read_answer(const struct admin *admin, const struct ctl_frame *an
 	struct tlv known[WEFT_C_NR];
 
 	if (tlv_collect(answer->payload, answer->len, known, WEFT_C_NR, false)) {
-		fail("the answer of %s cannot be read", admin->path);
+		complain(admin->options, "the answer of %s cannot be read", admin->path);
 		return NULL;
 	}
 	if (answer->status != WEFT_ST_OK) {
 		if (known[WEFT_C_TEXT].data)
-			fail("%.*s", (int)known[WEFT_C_TEXT].len, (const char *)known[WEFT_C_TEXT].data);
+			complain(admin->options, "%.*s", (int)known[WEFT_C_TEXT].len, (const char *)known[WEFT_C_TEXT].data);
 		else
-			fail("the metadata server answered with status %u", answer->status);
+			complain(admin->options, "the metadata server answered with status %u", answer->status);
 		return NULL;
 	}
 	return join_json(admin, answer);
@@ -292,9 +273,9 @@ json_t *admin_call(struct admin *admin, const char *name, json_t *args)
 	frame.payload = writer.data;
 	frame.len = writer.len;
 	if (!text || tlv_finish(&writer))
-		fail("the command is too long");
+		complain(admin->options, "the command is too long");
 	else if (exchange(admin, &frame, &answer))
-		fail("the metadata server at %s went away: %s", admin->path, strerror(errno));
+		complain(admin->options, "the metadata server at %s went away: %s", admin->path, strerror(errno));
 	else
 		json = read_answer(admin, &answer);
 	tlv_writer_free(&writer);

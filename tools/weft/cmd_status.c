@@ -70,23 +70,41 @@ static bool condition_valid(const char *condition)
 	return !strncmp(condition, "stores=", strlen("stores=")) && *number && strspn(number, "0123456789") == strlen(number);
 }
 
-int status_wait(struct admin *admin, const char *condition, unsigned int timeout_s)
+/* Asks anew each time: the server may be starting, restarting or not lead yet. NULL: not to be had now. */
+static json_t *ask_quietly(const struct options *options)
+{
+	struct options quiet = *options;
+	struct admin *admin;
+	json_t *status;
+
+	quiet.quiet = true;
+	admin = admin_open(&quiet);
+	if (!admin)
+		return NULL;
+	status = admin_call(admin, "status", NULL);
+	admin_close(admin);
+	return status;
+}
+
+int status_wait(const struct options *options, const char *condition, unsigned int timeout_s)
 {
 	struct timespec pause = { .tv_nsec = ASK_AGAIN_MS * 1000000 }, now, begin;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	for (;;) {
-		json_t *status = admin_call(admin, "status", NULL);
+		json_t *status = ask_quietly(options);
 		bool done = status && holds(status, condition);
 
-		json_decref(status);
-		if (!status)
-			return 1;
-		if (done)
-			return 0;
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec - begin.tv_sec >= (time_t)timeout_s)
-			return fail("after %u seconds '%s' does not hold; 'weft status' says how it is", timeout_s, condition);
+		if (done || now.tv_sec - begin.tv_sec >= (time_t)timeout_s) {
+			if (!done && status)
+				fail("after %u seconds '%s' does not hold; 'weft status' says how it is", timeout_s, condition);
+			else if (!done)
+				fail("after %u seconds the metadata service does not answer; its log says why", timeout_s);
+			json_decref(status);
+			return !done;
+		}
+		json_decref(status);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -98,8 +116,7 @@ static int run(const struct options *options, int argc, char **argv)
 	};
 	unsigned int timeout_s = WAIT_S;
 	const char *condition = NULL;
-	struct admin *admin;
-	int opt, ret;
+	int opt;
 
 	optind = 1;
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -114,13 +131,8 @@ static int run(const struct options *options, int argc, char **argv)
 		return usage_error(&cmd_status);
 	if (condition && !condition_valid(condition))
 		return fail("--wait %s: wait for stores=N (N stores are up) or whole (no chunk misses a shard)", condition);
-	if (condition) {
-		admin = admin_open_patiently(options, timeout_s);
-		ret = admin ? status_wait(admin, condition, timeout_s) : 1;
-		admin_close(admin);
-		if (ret)
-			return ret;
-	}
+	if (condition && status_wait(options, condition, timeout_s))
+		return 1;
 	return admin_show(options, "status", NULL, show);
 }
 

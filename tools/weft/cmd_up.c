@@ -26,7 +26,7 @@
 #define STATE_FOLDER "/var/lib/weft"
 #define LOG_FOLDER   "/var/log/weft"
 #define STORES_MAX   256
-#define START_S      30
+#define START_S      60
 
 struct plan {
 	const char *stores[STORES_MAX];
@@ -337,11 +337,11 @@ static int do_up(const struct options *options, struct plan *plan)
 	stores = conf_count(conf, "store", NULL, "path");
 	if (start_daemon(conf))
 		goto out;
-	admin = admin_open_patiently(&own, START_S);
-	if (!admin)
-		goto out;
 	snprintf(condition, sizeof(condition), "stores=%zu", stores);
-	if (status_wait(admin, condition, 60) || have_volume(admin, plan, stores) || have_mount(plan))
+	if (status_wait(&own, condition, START_S))
+		goto out;
+	admin = admin_open(&own);
+	if (!admin || have_volume(admin, plan, stores) || have_mount(plan))
 		goto out;
 	puts("'weft status' shows how it is, 'weft down' ends it");
 	ret = 0;

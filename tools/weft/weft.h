@@ -44,8 +44,6 @@ struct admin;
 
 /* Connects; on failure says so on stderr and returns NULL. */
 struct admin *admin_open(const struct options *options);
-/* Tries again for a server that is just being started; says what is wrong when timeout_s seconds are over. */
-struct admin *admin_open_patiently(const struct options *options, unsigned int timeout_s);
 void admin_close(struct admin *admin);
 /*
  * One command: args is an object (stolen) with "command" set to name. NULL after a failure that was said on stderr. The
@@ -63,7 +61,7 @@ int admin_find_socket(const struct options *options, char *path, size_t size);
  * Wait until `condition` ("stores=N": N stores are up; "whole": no chunk misses a shard) holds, at most timeout_s seconds.
  * 0; 1 after a failure that was said.
  */
-int status_wait(struct admin *admin, const char *condition, unsigned int timeout_s);
+int status_wait(const struct options *options, const char *condition, unsigned int timeout_s);
 
 /* --- table.c ----------------------------------------------------------------------------------------------------------- */
 
