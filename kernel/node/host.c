@@ -101,7 +101,8 @@ void weft_host_want(struct weft_host *host)
 	host->wanted = true;
 	host_upcall_queue(host, UPCALL_WANT);
 	weft_host_get(host);
-	if (!queue_delayed_work(weft_node_wq, &host->wait_work, msecs_to_jiffies(weft_param_peer_timeout())))
+	/* Still set for a want that was answered: it keeps the reference that it has. */
+	if (mod_delayed_work(weft_node_wq, &host->wait_work, msecs_to_jiffies(weft_param_peer_timeout())))
 		kref_put(&host->ref, host_free);
 }
 

@@ -169,8 +169,8 @@ void weft_rpc_submit(struct weft_rpc *rpc);
 void weft_rpc_detach(struct weft_rpc *rpc);
 
 /*
- * Only let go of the body's memory, keep waiting for the answer. Returns true if all of the request was given to the
- * socket, so that an answer can still be good; else it is as after weft_rpc_detach().
+ * Only let go of the body's memory, keep waiting for the answer. Returns true if .done has run or an answer can still be
+ * good, because all of the request was given to the socket; else it is as after weft_rpc_detach().
  */
 bool weft_rpc_leave(struct weft_rpc *rpc);
 

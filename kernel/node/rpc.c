@@ -129,17 +129,22 @@ static void rpc_settle(struct weft_rpc *rpc, struct weft_conn *conn)
 	mutex_unlock(&conn->tx_lock);
 }
 
+/* Whether the body's or the answer's memory may be in use: an answer can end a request that is still being sent. */
+static bool rpc_touched(const struct weft_rpc *rpc)
+{
+	lockdep_assert_held(&rpc->host->lock);
+	return rpc->state == WEFT_RPC_FLIGHT || (rpc->state == WEFT_RPC_ENDED && rpc->conn && !rpc->sent);
+}
+
 void weft_rpc_detach(struct weft_rpc *rpc)
 {
 	struct weft_host *host = rpc->host;
-	enum weft_rpc_state state;
-	bool touched;
+	bool touched, listed;
 
 	spin_lock(&host->lock);
-	state = rpc->state;
-	/* An answer may come, and end the request, while its payload is still being sent. */
-	touched = state == WEFT_RPC_FLIGHT || (state == WEFT_RPC_ENDED && rpc->conn && !rpc->sent);
-	if (state == WEFT_RPC_WAITING || state == WEFT_RPC_QUEUED || state == WEFT_RPC_NEW) {
+	touched = rpc_touched(rpc);
+	listed = rpc->state == WEFT_RPC_WAITING || rpc->state == WEFT_RPC_QUEUED;
+	if (listed) {
 		list_del_init(&rpc->link);
 		rpc->state = WEFT_RPC_ENDED;
 	}
@@ -148,19 +153,22 @@ void weft_rpc_detach(struct weft_rpc *rpc)
 
 	if (touched)
 		rpc_settle(rpc, rpc->conn);
-	else if (state == WEFT_RPC_WAITING || state == WEFT_RPC_QUEUED)
+	else if (listed)
 		weft_rpc_put(rpc);
 }
 
 bool weft_rpc_leave(struct weft_rpc *rpc)
 {
 	struct weft_host *host = rpc->host;
-	bool sent;
+	bool answers, settle;
 
 	spin_lock(&host->lock);
-	sent = rpc->sent && rpc->state == WEFT_RPC_FLIGHT;
+	answers = rpc->state == WEFT_RPC_ENDED || (rpc->state == WEFT_RPC_FLIGHT && rpc->sent);
+	settle = answers && rpc_touched(rpc) && !rpc->sent;
 	spin_unlock(&host->lock);
-	if (!sent)
+	if (settle)
+		rpc_settle(rpc, rpc->conn);
+	if (!answers)
 		weft_rpc_detach(rpc);
-	return sent;
+	return answers;
 }
