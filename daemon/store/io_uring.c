@@ -125,20 +125,6 @@ static void uring_submit(struct store_loop *loop, struct store_op *op)
 	io->backlog_end = &op->next;
 }
 
-/* What the completion of a cancellation carries. */
-static struct store_op cancellation;
-
-static void uring_cancel(struct store_loop *loop, struct store_op *op)
-{
-	struct io_ring *io = loop->io;
-	struct io_uring_sqe *sqe;
-
-	while (!(sqe = io_uring_get_sqe(&io->ring)))
-		io_uring_submit(&io->ring);
-	io_uring_prep_cancel(sqe, op, 0);
-	io_uring_sqe_set_data(sqe, &cancellation);
-}
-
 static void uring_forget(struct store_loop *loop, int fd)
 {
 	(void)loop;
@@ -172,6 +158,22 @@ static void backlog_submit(struct store_loop *loop)
 			io->backlog_end = &io->backlog;
 		op_prepare(sqe, op);
 	}
+}
+
+/* What the completion of a cancellation carries. */
+static struct store_op cancellation;
+
+static void uring_cancel(struct store_loop *loop, struct store_op *op)
+{
+	struct io_ring *io = loop->io;
+	struct io_uring_sqe *sqe;
+
+	/* What it ends must have gone in before it. */
+	backlog_submit(loop);
+	while (!(sqe = io_uring_get_sqe(&io->ring)))
+		io_uring_submit(&io->ring);
+	io_uring_prep_cancel(sqe, op, 0);
+	io_uring_sqe_set_data(sqe, &cancellation);
 }
 
 /* True if the operation is over; else it goes in again for its rest. */

@@ -131,11 +131,12 @@ static int listener_open(struct store_listener *listener, const char *text)
 /* On the loop's thread. */
 static void listeners_cancel(struct store_op *op)
 {
-	struct store_worker_loop *home = (struct store_worker_loop *)((char *)op - offsetof(struct store_worker_loop, close_op));
+	struct store_server *server = (struct store_server *)((char *)op - offsetof(struct store_server, cancel_op));
+	struct store_loop *loop = &server->loops[0].loop;
 
-	for (unsigned int i = 0; i < home->server->n_listeners; i++) {
-		atomic_store(&home->server->listeners[i].stopping, true);
-		home->loop.ops->cancel(&home->loop, &home->server->listeners[i].op);
+	for (unsigned int i = 0; i < server->n_listeners; i++) {
+		atomic_store(&server->listeners[i].stopping, true);
+		loop->ops->cancel(loop, &server->listeners[i].op);
 	}
 }
 
@@ -170,10 +171,10 @@ static int server_listen(struct store_server *server)
 /* Submitting belongs to the loop's thread. */
 static void listeners_begin(struct store_op *op)
 {
-	struct store_worker_loop *home = (struct store_worker_loop *)((char *)op - offsetof(struct store_worker_loop, close_op));
+	struct store_server *server = (struct store_server *)((char *)op - offsetof(struct store_server, listen_op));
 
-	for (unsigned int i = 0; i < home->server->n_listeners; i++)
-		listener_accept(&home->server->listeners[i]);
+	for (unsigned int i = 0; i < server->n_listeners; i++)
+		listener_accept(&server->listeners[i]);
 }
 
 /* --- loops --------------------------------------------------------------------------------------------------------------- */
@@ -225,8 +226,8 @@ static void server_drain(struct store_server *server)
 {
 	const struct timespec pause = { .tv_nsec = 2000000 };
 
-	server->loops[0].close_op.done = listeners_cancel;
-	store_loop_post(&server->loops[0].loop, &server->loops[0].close_op);
+	server->cancel_op.done = listeners_cancel;
+	store_loop_post(&server->loops[0].loop, &server->cancel_op);
 	while (!server_listeners_stopped(server))
 		nanosleep(&pause, NULL);
 	for (unsigned int i = 0; i < server->n_loops; i++) {
@@ -241,6 +242,9 @@ static void server_free(struct store_server *server)
 {
 	for (unsigned int i = 0; i < server->n_stores; i++)
 		store_close(server->stores[i]);
+	/* Before the loops: a thread of the pool may be about to wake one. Nothing is submitted any more. */
+	if (server->pool)
+		store_pool_exit(server->pool);
 	for (unsigned int i = 0; i < server->n_loops; i++)
 		store_loop_exit(&server->loops[i].loop);
 	for (unsigned int i = 0; i < server->n_listeners; i++) {
@@ -248,8 +252,6 @@ static void server_free(struct store_server *server)
 		if (server->listeners[i].unix_path[0])
 			unlink(server->listeners[i].unix_path);
 	}
-	if (server->pool)
-		store_pool_exit(server->pool);
 	if (server->buffers)
 		store_buffers_exit(server->buffers);
 	free(server->listeners);
@@ -306,8 +308,8 @@ int store_server_start(struct store_server **out, const struct store_conf *conf)
 		server_free(server);
 		return err;
 	}
-	server->loops[0].close_op.done = listeners_begin;
-	store_loop_post(&server->loops[0].loop, &server->loops[0].close_op);
+	server->listen_op.done = listeners_begin;
+	store_loop_post(&server->loops[0].loop, &server->listen_op);
 	log_info("serving %u stores with the back-end \"%s\"", server->n_stores, server->ops->name);
 	*out = server;
 	return 0;

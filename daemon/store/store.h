@@ -169,6 +169,7 @@ struct store_server {
 	unsigned int n_loops;
 	struct store_listener *listeners;
 	unsigned int n_listeners;
+	struct store_op listen_op, cancel_op;
 	_Atomic uint32_t incarnation; /* the highest seen */
 	_Atomic uint32_t host;
 	_Atomic uint64_t sessions;    /* open now */

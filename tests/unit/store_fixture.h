@@ -13,7 +13,7 @@
 #define FIXTURE_STORE 7 /* number of the one store */
 
 struct fixture {
-	char dir[64];           /* "/tmp/weft-store-XXXXXX": store/ and socket */
+	char dir[64];           /* store/ and socket are in it */
 	char path[80], socket[96];
 	const char *paths[1], *addresses[1];
 	struct store_conf conf;
