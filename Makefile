@@ -57,6 +57,11 @@ base_cflags := -std=gnu11 -pthread -D_GNU_SOURCE -DWEFT_VERSION='"$(version)"' $
 	-I$(top) -I$(top)/uapi -I$(top)/kernel -I$(top)/daemon
 test_cflags := -I$(top)/tests -I$(top)/tests/lib
 
+# FUZZER=1 builds with clang for libFuzzer; the warnings that count are gcc's.
+ifdef FUZZER
+CC := clang
+base_cflags += -fsanitize=fuzzer-no-link -Wno-error -Wno-unknown-warning-option
+endif
 ifdef SANITIZE
 base_cflags += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 base_ldflags := -fsanitize=address,undefined
@@ -83,9 +88,11 @@ libs := $(O)/libweftd.a $(O)/libweftpure.a
 link = $(CC) $(CFLAGS) -pthread $(base_ldflags) $(LDFLAGS) -o $@ -Wl,--as-needed -Wl,--start-group $(filter %.o %.a,$^) \
 	-Wl,--end-group
 
-.PHONY: userspace tests
+.PHONY: userspace tests cases
 userspace: $(programs)
 tests: $(unit_programs) $(sim_programs) $(case_programs) $(bench_programs)
+
+cases: $(case_programs)
 
 $(O)/weftd: $(O)/obj/daemon/main.o $(libs)
 	@echo "  LD      $(@:$(O)/%=%)"
@@ -191,12 +198,33 @@ bench: $(bench_programs)
 uapi-check:
 	@tools/uapi-gen --check
 
+# Replays the corpus with the sanitizers, then fuzzes each target for FUZZ_SECONDS when clang has its runtime.
+.PHONY: fuzz replay fuzz-build
+fuzz:
+	@tests/fuzz/run
+replay: $(replay_programs)
+fuzz-build: $(fuzz_programs)
+
+# PREFIX and DESTDIR are honoured; see tools/install.
+.PHONY: install uninstall
+install: userspace
+	@tools/install install "$(O)"
+uninstall:
+	@tools/install uninstall
+
+.PHONY: check budget style
+check:
+	@WEFT_BUILD=$(O) tests/check
+
+style budget:
+	@tests/style/run $@
+
 deps:
 	@tools/deps
 
 help:
 	@sed -n '3,13s/^#\t\{0,1\}//p' Makefile
-	@echo "Parts of check: uapi-check unit unit-sanitized sim"
+	@echo "Parts of check: uapi-check style unit unit-sanitized sim fuzz; tests/check STAGE... runs stages by name"
 
 clean:
 	rm -rf $(O)

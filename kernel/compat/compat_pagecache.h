@@ -7,13 +7,14 @@
 
 #include <linux/fs.h>
 #include <linux/pagemap.h>
-#if __has_include(<linux/folio_batch.h>)
+
+#include "probed.h"
+
+#ifdef HAVE_FOLIO_BATCH_H
 #include <linux/folio_batch.h>
 #else
 #include <linux/pagevec.h>
 #endif
-
-#include "probed.h"
 
 /*
  * First argument of write_begin and write_end: the kiocb of the write, the file before 6.17. It may be NULL for
