@@ -8,6 +8,7 @@
  * state that some order of smaller requests could have made.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "meta/meta.h"
@@ -211,39 +212,53 @@ static int dispatch(struct meta_state *state, const struct meta_entry *entry, st
 	return -EBADMSG;
 }
 
+static int apply_entry(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+{
+	int ret;
+
+	ret = meta_state_write(state);
+	if (ret)
+		return ret;
+	state->time_ns = entry->time_ns > state->time_ns ? entry->time_ns : state->time_ns + 1;
+	state->budget = state->txn.written + WEFT_M_ENTRY_RECORDS;
+	if (entry->type == WEFT_ME_REQUEST)
+		ret = apply_request(state, entry, outcome);
+	else
+		ret = dispatch(state, entry, outcome);
+	if (ret > 0)
+		outcome->status = (u32)ret;
+	return ret < 0 ? ret : 0;
+}
+
 int meta_apply(struct meta_state *state, u64 index, u64 term, const void *bytes, size_t len,
 	       struct meta_outcome *outcome)
 {
 	struct meta_entry entry;
-	int ret;
+	void *copy = NULL;
+	int err;
 
 	if (index <= state->index)
 		return 0;
-	ret = meta_entry_decode(bytes, len, &entry);
-	if (ret) {
-		log_error("entry %llu of the log cannot be read; it is damaged, or a newer weftd wrote it",
-			  (unsigned long long)index);
-		return ret;
+	/* Bodies are structures of eight-byte numbers; the log packs entries closer. */
+	if ((uintptr_t)bytes % sizeof(u64)) {
+		copy = malloc(len);
+		if (!copy)
+			return -ENOMEM;
+		bytes = memcpy(copy, bytes, len);
 	}
-	ret = meta_state_write(state);
-	if (ret)
-		return ret;
-	state->time_ns = entry.time_ns > state->time_ns ? entry.time_ns : state->time_ns + 1;
-	state->budget = state->txn.written + WEFT_M_ENTRY_RECORDS;
-	if (entry.type == WEFT_ME_REQUEST)
-		ret = apply_request(state, &entry, outcome);
-	else
-		ret = dispatch(state, &entry, outcome);
-	if (ret < 0) {
+	err = meta_entry_decode(bytes, len, &entry);
+	if (!err)
+		err = apply_entry(state, &entry, outcome);
+	free(copy);
+	if (err) {
 		/* Nothing that may be out of step with the other voters ever reaches the disk. */
-		meta_txn_abort(&state->txn);
+		if (state->writing)
+			meta_txn_abort(&state->txn);
 		state->writing = false;
-		log_error("entry %llu of the log could not be applied: %s", (unsigned long long)index,
-			  strerror(-ret));
-		return ret;
+		log_error("entry %llu of the log cannot be applied (%s): it is damaged, or a newer weftd wrote it, or this machine failed",
+			  (unsigned long long)index, strerror(-err));
+		return err;
 	}
-	if (ret)
-		outcome->status = (u32)ret;
 	state->index = index;
 	state->term = term;
 	return 0;
