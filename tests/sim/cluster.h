@@ -25,12 +25,13 @@ struct sim_machine_ops {
 	const char *name;
 	/* On a fresh or surviving medium. Sets the applied index and term found on it. */
 	void *(*open)(void *medium, uint64_t *applied, uint64_t *term);
-	void (*apply)(void *state, const struct rnode_entry *entries, unsigned int n);
-	/* Makes everything applied durable. */
-	void (*sync)(void *state);
+	/* False: the power went in the middle of it. */
+	bool (*apply)(void *state, const struct rnode_entry *entries, unsigned int n);
+	/* Makes everything applied durable. False as above. */
+	bool (*sync)(void *state);
 	/* A number that is equal for equal states. */
 	uint64_t (*hash)(void *state);
-	/* Puts a durable copy of another voter's state, as it was at index, beside the own one; false: cannot. */
+	/* The next two are NULL where the state cannot be copied: for a voter alone. Puts a durable copy of another voter's state, as it was at index, beside the own one; false: cannot. */
 	bool (*copy)(void *state, void *from_medium, uint64_t index, uint64_t term);
 	/* That copy, if it is of index, is the state from now on. */
 	void (*adopt)(void *state, uint64_t index);
@@ -71,5 +72,8 @@ void sim_cluster_run(const struct sim_plan *plan, struct sim_result *result);
 
 /* A state machine that sums its commands; keeps everything in memory, durable only when synced. */
 extern const struct sim_machine_ops sim_model_machine;
+
+/* The metadata state machine on LMDB, its file on a disk of its own that loses power, too. */
+extern const struct sim_machine_ops sim_meta_machine;
 
 #endif /* WEFT_SIM_CLUSTER_H */

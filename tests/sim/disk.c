@@ -545,6 +545,11 @@ void sim_disk_cut_after(struct sim_disk *disk, uint64_t n)
 	disk->cut_at = disk->operations + n;
 }
 
+void sim_disk_cut(struct sim_disk *disk)
+{
+	disk->cut = true;
+}
+
 bool sim_disk_is_cut(const struct sim_disk *disk)
 {
 	return disk->cut;

@@ -39,6 +39,7 @@ struct rlog_io *sim_disk_io(struct sim_disk *disk);
 
 /* The n-th operation from now on that changes something (0: the next) is cut short, it and all later ones fail. */
 void sim_disk_cut_after(struct sim_disk *disk, uint64_t n);
+void sim_disk_cut(struct sim_disk *disk);	/* now */
 bool sim_disk_is_cut(const struct sim_disk *disk);
 /* Operations that changed something so far. */
 uint64_t sim_disk_operations(const struct sim_disk *disk);
@@ -55,13 +56,15 @@ const uint8_t *sim_disk_bytes(struct sim_disk *disk, const char *name, uint64_t 
 /* Calls each() for all names, in no order. */
 void sim_disk_names(struct sim_disk *disk, void (*each)(void *arg, const char *name), void *arg);
 
-/* From now on: files of this name below directory. One directory at a time. */
+/* From now on: the file of this name in directory, until sim_disk_free(). A sync of it makes its name durable as well. */
 void sim_disk_watch(struct sim_disk *disk, const char *directory, const char *name);
-void sim_disk_unwatch(struct sim_disk *disk);
 /* Writes all files into an existing directory. Negative errno. */
 int sim_disk_write_out(struct sim_disk *disk, const char *directory);
 
-/* For the interception (watch.c). The file is made if need be. */
+/* watch.c */
+void sim_disk_unwatch(struct sim_disk *disk);
+
+/* For watch.c. create: the file is made if need be. */
 struct sim_file;
 struct sim_file *sim_disk_file(struct sim_disk *disk, const char *name, bool create);
 int sim_file_write(struct sim_disk *disk, struct sim_file *file, const void *buf, size_t len, uint64_t offset,

@@ -60,7 +60,7 @@ static void *model_open(void *medium, uint64_t *applied, uint64_t *term)
 	return m;
 }
 
-static void model_apply(void *state, const struct rnode_entry *entries, unsigned int n)
+static bool model_apply(void *state, const struct rnode_entry *entries, unsigned int n)
 {
 	struct medium *m = state;
 
@@ -76,14 +76,16 @@ static void model_apply(void *state, const struct rnode_entry *entries, unsigned
 								       entries[i].len);
 		push(m, &next);
 	}
+	return true;
 }
 
-static void model_sync(void *state)
+static bool model_sync(void *state)
 {
 	struct medium *m = state;
 
 	m->synced = *current(m);
 	m->n = 0;
+	return true;
 }
 
 static uint64_t model_hash(void *state)

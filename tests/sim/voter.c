@@ -439,11 +439,34 @@ static void show(const struct rlog_entry *from, struct rnode_entry *to)
 	};
 }
 
+/* Applies n entries and now and then publishes a checkpoint; false: the power went. */
+static bool apply_entries(struct voter *v, const struct rnode_entry *entries, size_t n)
+{
+	struct sim_cluster *c = v->c;
+	const struct rnode_entry *last = &entries[n - 1];
+
+	if (!c->plan->machine->apply(v->machine, entries, (unsigned int)n))
+		return false;
+	if (last->index > v->applied) {
+		v->applied = last->index;
+		v->applied_term = last->term;
+		oracle_state(v, v->applied, c->plan->machine->hash(v->machine));
+	}
+	rdrv_released(v->driver, c->now / 1000, last->index);
+	if (!sim_chance(c, 50) || v->dead)
+		return true;
+	if (!(c->plan->bugs & SIM_BUG_CHECKPOINT_UNSYNCED) && !c->plan->machine->sync(v->machine))
+		return false;
+	rdrv_checkpoint(v->driver, c->now / 1000, last->index, last->term);
+	return true;
+}
+
 static void apply_event(struct voter *v)
 {
 	struct sim_cluster *c = v->c;
 	size_t n = v->n_queue ? 1 + sim_below(&c->random, v->n_queue) : 0;
 	struct rnode_entry *entries = calloc(n + 1, sizeof(*entries));
+	bool alive;
 
 	if (!entries)
 		abort();
@@ -452,25 +475,17 @@ static void apply_event(struct voter *v)
 		oracle_applied(v, &entries[i]);
 	}
 	v->applying = false;
-	if (n) {
-		c->plan->machine->apply(v->machine, entries, (unsigned int)n);
-		if (entries[n - 1].index > v->applied) {
-			v->applied = entries[n - 1].index;
-			v->applied_term = entries[n - 1].term;
-			oracle_state(v, v->applied, c->plan->machine->hash(v->machine));
-		}
-		for (size_t i = 0; i < n; i++)
-			rlog_entry_put(v->queue[i]);
-		v->n_queue -= n;
-		memmove(v->queue, v->queue + n, v->n_queue * sizeof(*v->queue));
-		rdrv_released(v->driver, c->now / 1000, entries[n - 1].index);
-		if (sim_chance(c, 50) && !v->dead) {
-			if (!(c->plan->bugs & SIM_BUG_CHECKPOINT_UNSYNCED))
-				c->plan->machine->sync(v->machine);
-			rdrv_checkpoint(v->driver, c->now / 1000, entries[n - 1].index, entries[n - 1].term);
-		}
-	}
+	alive = !n || apply_entries(v, entries, n);
 	free(entries);
+	if (!alive) {
+		voter_crash(v, sim_chance(c, 800));
+		sim_schedule(c, 1000 + sim_below(&c->random, 2000000), EVENT_START, v, NULL);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		rlog_entry_put(v->queue[i]);
+	v->n_queue -= n;
+	memmove(v->queue, v->queue + n, v->n_queue * sizeof(*v->queue));
 	if (v->n_queue && !v->applying) {
 		v->applying = true;
 		sim_schedule(c, sim_below(&c->random, 2000), EVENT_APPLY, v, NULL);
