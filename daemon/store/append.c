@@ -168,8 +168,9 @@ static void batch_end(struct store_segments *segments, int err)
 		segments->op.done = batch_prepared;
 		store_op_submit(segments->home, &segments->op);
 	}
-	appends_done(batch, err);
 	store_keeper_wake(segments->store);
+	/* Last: whoever waits for the last answer may close the store. */
+	appends_done(batch, err);
 }
 
 static struct store_segments *segments_of(struct store_op *op)
