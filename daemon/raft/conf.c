@@ -2,9 +2,10 @@
 /*
  * conf.c - configurations: who votes, who stands by
  *
- * Pure. libraft encodes a configuration as: version byte, 64 bit number of servers, then for each 64 bit id,
- * NUL-terminated address, role byte; all little-endian, padded with zeros to a multiple of 8. Its decoder trusts the
- * lengths in there, so bytes from a disk or a network pass rdrv_conf_check() first.
+ * Pure. libraft encodes a configuration as: version byte, 64 bit number of servers, then for each
+ * 64 bit id, NUL-terminated address, role byte; all little-endian, padded with zeros to a multiple
+ * of 8. Its decoder trusts the lengths in there, so bytes from a disk or a network pass
+ * rdrv_conf_check() first.
  */
 #include <endian.h>
 #include <errno.h>

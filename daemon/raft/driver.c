@@ -2,15 +2,17 @@
 /*
  * driver.c - libraft under the rules that it leaves to its user
  *
- * Pure: time comes with each event, randomness is a seed, disk and network are struct rdrv_ops. One event at a time; what
- * libraft's raft_step() answers becomes log requests, messages and entries to apply. What must stay true here:
- *  - log requests are executed and completed in the order in which they are issued; term and vote are durable before any
- *    message leaves that was made with them or later;
- *  - a completed write counts only for those of its entries that were not replaced while it was under way;
- *  - an entry is handed to the state machine when it is committed and durable in this voter's own log, in index order,
- *    once: so a checkpoint is never ahead of the log;
- *  - a leader has a term that had no other leader, appends an entry of that term first, changes no configuration before that
- *    is committed, and then by one server at a time;
+ * Pure: time comes with each event, randomness is a seed, disk and network are struct rdrv_ops. One
+ * event at a time; what libraft's raft_step() answers becomes log requests, messages and entries to
+ * apply. What must stay true here:
+ *  - log requests are executed and completed in the order in which they are issued; term and vote
+ *    are durable before any message leaves that was made with them or later;
+ *  - a completed write counts only for those of its entries that were not replaced while it was
+ *    under way;
+ *  - an entry is handed to the state machine when it is committed and durable in this voter's own
+ *    log, in index order, once: so a checkpoint is never ahead of the log;
+ *  - a leader has a term that had no other leader, appends an entry of that term first, changes no
+ *    configuration before that is committed, and then by one server at a time;
  *  - entries leave the log only when a checkpoint that covers them is durable;
  *  - what is held in memory for the state machine is bounded in bytes and entries.
  */
@@ -21,11 +23,12 @@
 #include <string.h>
 #include "raft/driver.h"
 
-static_assert((int)WEFT_LOG_COMMAND == (int)RAFT_COMMAND && (int)WEFT_LOG_BARRIER == (int)RAFT_BARRIER &&
-	      (int)WEFT_LOG_CHANGE == (int)RAFT_CHANGE, "entry types on disk are libraft's");
+static_assert((int)WEFT_LOG_COMMAND == (int)RAFT_COMMAND &&
+		      (int)WEFT_LOG_BARRIER == (int)RAFT_BARRIER &&
+		      (int)WEFT_LOG_CHANGE == (int)RAFT_CHANGE,
+	      "entry types on disk are libraft's");
 
-#define INFLIGHT_MAX 512	   /* entries on their way to one follower */
-#define REPLAY_ROOM  (4u << 20)	   /* bytes read back at a time */
+#define REPLAY_ROOM (4u << 20) /* bytes read back at a time */
 
 void rdrv_fail(struct rdrv *d, const char *why)
 {
@@ -64,7 +67,7 @@ uint64_t rdrv_term_of(const struct rdrv *d, uint64_t index)
 
 /* --- configurations in the log --- */
 
-static int conf_add(struct rdrv *d, uint64_t index, const void *bytes, size_t len)
+int rdrv_conf_add(struct rdrv *d, uint64_t index, const void *bytes, size_t len)
 {
 	struct rdrv_conf *grown = realloc(d->confs, (d->n_confs + 1) * sizeof(*grown));
 
@@ -80,7 +83,7 @@ static int conf_add(struct rdrv *d, uint64_t index, const void *bytes, size_t le
 	return 0;
 }
 
-static void conf_cut(struct rdrv *d, uint64_t from)
+void rdrv_conf_cut(struct rdrv *d, uint64_t from)
 {
 	while (d->n_confs && d->confs[d->n_confs - 1].index >= from)
 		free(d->confs[--d->n_confs].bytes);
@@ -116,7 +119,10 @@ static void take_vote(struct rdrv *d)
 	d->vote_issued = request->sequence;
 }
 
-/* Entries from this index on are void: what was written or is being written of them no longer counts. */
+/*
+ * Entries from this index on are void: what was written or is being written of them no longer
+ * counts.
+ */
 static void replace_from(struct rdrv *d, uint64_t from)
 {
 	for (uint64_t i = from; i < d->window.first + d->window.n; i++) {
@@ -128,7 +134,7 @@ static void replace_from(struct rdrv *d, uint64_t from)
 		}
 	}
 	rdrv_window_cut(&d->window, from);
-	conf_cut(d, from);
+	rdrv_conf_cut(d, from);
 	if (d->durable >= from)
 		d->durable = from - 1;
 	if (d->config.bugs & RDRV_BUG_STALE_COMPLETION)
@@ -144,7 +150,8 @@ static struct rlog_entry *entry_of(struct rdrv *d, const struct raft_entry *e)
 	struct rlog_entry *entry;
 
 	if (e != &d->raft.barrier)
-		return rlog_entry_get((struct rlog_entry *)((char *)e->buf.base - offsetof(struct rlog_entry, bytes)));
+		return rlog_entry_get((struct rlog_entry *)((char *)e->buf.base -
+							    offsetof(struct rlog_entry, bytes)));
 	raft_free(e->buf.base);
 	entry = rlog_entry_alloc(NULL, 0);
 	if (entry) {
@@ -163,14 +170,15 @@ static int add_entry(struct rdrv *d, struct rlog_entry *entry, struct rlog_reque
 	d->held++;
 	d->held_bytes += rlog_entry_size(entry);
 	if (entry->type == WEFT_LOG_CHANGE)
-		ret = conf_add(d, entry->index, entry->bytes, entry->len);
+		ret = rdrv_conf_add(d, entry->index, entry->bytes, entry->len);
 	if (entry->leader)
 		d->own_first = entry->index;
 	request->entries[request->n++] = rlog_entry_get(entry);
 	return ret;
 }
 
-static void take_entries(struct rdrv *d, uint64_t first, const struct raft_entry *batch, unsigned int n)
+static void take_entries(struct rdrv *d, uint64_t first, const struct raft_entry *batch,
+			 unsigned int n)
 {
 	struct rlog_request *request = rlog_request_alloc(RLOG_APPEND);
 	struct rdrv_flight *flight = calloc(1, sizeof(*flight));
@@ -226,7 +234,8 @@ static void lose_submissions(struct rdrv *d)
 	}
 }
 
-static void take_snapshot(struct rdrv *d, const struct raft_snapshot_metadata *metadata, uint64_t from)
+static void take_snapshot(struct rdrv *d, const struct raft_snapshot_metadata *metadata,
+			  uint64_t from)
 {
 	for (struct rdrv_flight *f = d->flights; f; f = f->next)
 		f->last = 0;
@@ -235,9 +244,10 @@ static void take_snapshot(struct rdrv *d, const struct raft_snapshot_metadata *m
 }
 
 /*
- * libraft makes the only voter leader without an election, in the term that it finds: after a restart, or after the other
- * voters were removed, that term has had a leader, and a stand-by may hold entries of it that are about to be made a second
- * time. So that leader gets a term of its own. Nothing was made with the old one in this step but heartbeats.
+ * libraft makes the only voter leader without an election, in the term that it finds: after a
+ * restart, or after the other voters were removed, that term has had a leader, and a stand-by may
+ * hold entries of it that are about to be made a second time. So that leader gets a term of its
+ * own. Nothing was made with the old one in this step but heartbeats.
  */
 static void take_own_term(struct rdrv *d, struct raft_update *update)
 {
@@ -285,7 +295,8 @@ int rdrv_step(struct rdrv *d, struct raft_event *event)
 static int submit_entries(struct rdrv *d, struct rlog_entry **entries, size_t n)
 {
 	struct raft_entry *batch = calloc(n, sizeof(*batch));
-	struct raft_event event = { .type = RAFT_SUBMIT, .submit = { .entries = batch, .n = (unsigned int)n } };
+	struct raft_event event = { .type = RAFT_SUBMIT,
+				    .submit = { .entries = batch, .n = (unsigned int)n } };
 	int rv = RAFT_NOMEM;
 
 	for (size_t i = 0; batch && i < n; i++) {
@@ -327,7 +338,8 @@ static bool feed_configuration(struct rdrv *d)
 		if (d->confs[i].index != index)
 			continue;
 		event.configuration.index = index;
-		if (rdrv_conf_decode(d->confs[i].bytes, d->confs[i].len, &event.configuration.conf) ||
+		if (rdrv_conf_decode(d->confs[i].bytes, d->confs[i].len,
+				     &event.configuration.conf) ||
 		    rdrv_step(d, &event))
 			no_memory(d, NULL);
 		return true;
@@ -392,8 +404,8 @@ static void tell_role(struct rdrv *d)
 	raft_id leader = 0;
 
 	raft_leader(&d->raft, &leader, &address);
-	if (raft_state(&d->raft) == (enum raft_state)d->told_state && d->raft.current_term == d->told_term &&
-	    leader == d->told_leader)
+	if (raft_state(&d->raft) == (enum raft_state)d->told_state &&
+	    d->raft.current_term == d->told_term && leader == d->told_leader)
 		return;
 	d->told_state = raft_state(&d->raft);
 	d->told_term = d->raft.current_term;
@@ -404,7 +416,7 @@ static void tell_role(struct rdrv *d)
 static void issue_checkpoint(struct rdrv *d);
 
 /* After each event: whatever has become possible. */
-static void settle(struct rdrv *d)
+void rdrv_settle(struct rdrv *d)
 {
 	while (!d->dead) {
 		if (d->want_barrier)
@@ -444,9 +456,12 @@ static void issue_checkpoint(struct rdrv *d)
 	d->checkpoint_wanted = 0;
 	if (index <= d->checkpoint)
 		return;
-	if (index > d->released || !term || (d->checkpoint_wanted_term && term != d->checkpoint_wanted_term)) {
-		snprintf(why, sizeof(why), "the state machine published entry %" PRIu64 " of term %" PRIu64
-			 " as durable, but the log has released only up to %" PRIu64 " and has term %" PRIu64 " there",
+	if (index > d->released || !term ||
+	    (d->checkpoint_wanted_term && term != d->checkpoint_wanted_term)) {
+		snprintf(why, sizeof(why),
+			 "the state machine published entry %" PRIu64 " of term %" PRIu64
+			 " as durable, but the log has released only up to %" PRIu64
+			 " and has term %" PRIu64 " there",
 			 index, d->checkpoint_wanted_term, d->released, term);
 		rdrv_fail(d, why);
 		return;
@@ -483,8 +498,10 @@ static void checkpoint_done(struct rdrv *d, const struct rlog_request *done)
 	event.snapshot.metadata.index = index;
 	event.snapshot.metadata.term = rdrv_term_of(d, index);
 	event.snapshot.metadata.configuration_index = d->confs[0].index;
-	event.snapshot.trailing = done->first <= index ? (unsigned int)(index - done->first + 1) : 0;
-	if (rdrv_conf_decode(d->confs[0].bytes, d->confs[0].len, &event.snapshot.metadata.configuration) ||
+	event.snapshot.trailing =
+		done->first <= index ? (unsigned int)(index - done->first + 1) : 0;
+	if (rdrv_conf_decode(d->confs[0].bytes, d->confs[0].len,
+			     &event.snapshot.metadata.configuration) ||
 	    rdrv_step(d, &event)) {
 		no_memory(d, NULL);
 		return;
@@ -502,7 +519,7 @@ void rdrv_checkpoint(struct rdrv *d, uint64_t now, uint64_t index, uint64_t term
 		return;
 	d->checkpoint_wanted = index;
 	d->checkpoint_wanted_term = term;
-	settle(d);
+	rdrv_settle(d);
 }
 
 void rdrv_released(struct rdrv *d, uint64_t now, uint64_t index)
@@ -529,7 +546,7 @@ void rdrv_released(struct rdrv *d, uint64_t now, uint64_t index)
 		d->checkpoint_wanted = index;
 		d->checkpoint_wanted_term = 0;
 	}
-	settle(d);
+	rdrv_settle(d);
 }
 
 /* --- completions --- */
@@ -545,7 +562,8 @@ static void append_done(struct rdrv *d, const struct rlog_request *done)
 	assert(flight->sequence == done->sequence);
 	if (d->config.bugs & RDRV_BUG_STALE_COMPLETION && flight->last > raft_last_index(&d->raft))
 		flight->last = raft_last_index(&d->raft);
-	if (flight->last >= flight->first && flight->last > d->raft.last_stored && !d->raft.snapshot.installing) {
+	if (flight->last >= flight->first && flight->last > d->raft.last_stored &&
+	    !d->raft.snapshot.installing) {
 		d->durable = flight->last;
 		event.persisted_entries.index = flight->last;
 		if (rdrv_step(d, &event))
@@ -560,7 +578,8 @@ static void read_done(struct rdrv *d, const struct rlog_request *done)
 
 	d->reading = false;
 	if (!done->n) {
-		snprintf(why, sizeof(why), "entry %" PRIu64 " is committed but not in the log any more", done->first);
+		snprintf(why, sizeof(why),
+			 "entry %" PRIu64 " is committed but not in the log any more", done->first);
 		rdrv_fail(d, why);
 		return;
 	}
@@ -588,7 +607,8 @@ static void reset_done(struct rdrv *d, const struct rlog_request *done)
 	d->checkpoint = d->checkpoint_issued = d->install.index;
 	d->durable = d->handed = d->released = d->install.index;
 	d->install = (struct raft_snapshot_metadata){ 0 };
-	d->config.ops->adopt(d->config.owner, d->checkpoint, event.persisted_snapshot.metadata.term);
+	d->config.ops->adopt(d->config.owner, d->checkpoint,
+			     event.persisted_snapshot.metadata.term);
 	if (rdrv_step(d, &event))
 		no_memory(d, NULL);
 }
@@ -623,7 +643,7 @@ void rdrv_logged(struct rdrv *d, uint64_t now, struct rlog_request *request)
 		break;
 	}
 	rlog_request_free(request);
-	settle(d);
+	rdrv_settle(d);
 }
 
 void rdrv_unlogged(struct rdrv *d, struct rlog_request *request)
@@ -649,9 +669,9 @@ void rdrv_installed(struct rdrv *d, uint64_t now)
 	d->held = 0;
 	d->held_bytes = 0;
 	d->reading = false;
-	conf_cut(d, 0);
+	rdrv_conf_cut(d, 0);
 	if (rdrv_conf_encode(&d->install.configuration, &conf, &len) ||
-	    conf_add(d, d->install.configuration_index, conf, len)) {
+	    rdrv_conf_add(d, d->install.configuration_index, conf, len)) {
 		no_memory(d, NULL);
 		return;
 	}
@@ -673,7 +693,7 @@ void rdrv_tick(struct rdrv *d, uint64_t now)
 		return;
 	if (rdrv_step(d, &event))
 		no_memory(d, NULL);
-	settle(d);
+	rdrv_settle(d);
 }
 
 void rdrv_receive(struct rdrv *d, uint64_t now, const struct raft_message *message)
@@ -681,12 +701,13 @@ void rdrv_receive(struct rdrv *d, uint64_t now, const struct raft_message *messa
 	if (!begin(d, now) || !rdrv_message_valid(d, message))
 		return;
 	rdrv_message_feed(d, message);
-	settle(d);
+	rdrv_settle(d);
 }
 
 static bool leads(const struct rdrv *d)
 {
-	return !d->dead && raft_state((struct raft *)&d->raft) == RAFT_LEADER && !raft_transferee(&d->raft);
+	return !d->dead && raft_state((struct raft *)&d->raft) == RAFT_LEADER &&
+	       !raft_transferee(&d->raft);
 }
 
 int rdrv_may_submit(const struct rdrv *d, size_t n, size_t bytes)
@@ -718,7 +739,7 @@ int rdrv_submit(struct rdrv *d, uint64_t now, struct rlog_entry **entries, size_
 		return rv == RAFT_NOTLEADER ? -EREMOTE : -EAGAIN;
 	for (size_t i = 0; i < n; i++)
 		rlog_entry_put(entries[i]);
-	settle(d);
+	rdrv_settle(d);
 	return 0;
 }
 
@@ -731,7 +752,8 @@ int rdrv_change(struct rdrv *d, uint64_t now, const struct raft_configuration *c
 
 	if (!begin(d, now) || !leads(d))
 		return -EREMOTE;
-	if (!d->own_first || raft_commit_index(&d->raft) < d->own_first || d->raft.configuration_uncommitted_index)
+	if (!d->own_first || raft_commit_index(&d->raft) < d->own_first ||
+	    d->raft.configuration_uncommitted_index)
 		return -EAGAIN;
 	if (!rdrv_conf_is_step(&d->raft.configuration, conf) || conf->n > RDRV_SERVERS_MAX)
 		return -EINVAL;
@@ -746,7 +768,7 @@ int rdrv_change(struct rdrv *d, uint64_t now, const struct raft_configuration *c
 	if (submit_entries(d, &entry, 1))
 		ret = -EAGAIN;
 	rlog_entry_put(entry);
-	settle(d);
+	rdrv_settle(d);
 	return ret;
 }
 
@@ -758,7 +780,7 @@ int rdrv_transfer(struct rdrv *d, uint64_t now, uint64_t server)
 		return -EREMOTE;
 	if (rdrv_step(d, &event))
 		return -EINVAL;
-	settle(d);
+	rdrv_settle(d);
 	return 0;
 }
 
@@ -793,9 +815,9 @@ void rdrv_status(const struct rdrv *d, struct rnode_status *status)
 	struct raft *r = (struct raft *)&d->raft;
 
 	*status = (struct rnode_status){
-		.role = raft_state(r) == RAFT_LEADER	? RNODE_LEADER :
-			raft_state(r) == RAFT_CANDIDATE ? RNODE_CANDIDATE :
-							  RNODE_FOLLOWER,
+		.role = raft_state(r) == RAFT_LEADER	  ? RNODE_LEADER
+			: raft_state(r) == RAFT_CANDIDATE ? RNODE_CANDIDATE
+							  : RNODE_FOLLOWER,
 		.term = d->raft.current_term,
 		.leader = rdrv_leader(d, &(const char *){ NULL }),
 		.first_index = d->raft.trail.offset + 1,
@@ -808,161 +830,4 @@ void rdrv_status(const struct rdrv *d, struct rnode_status *status)
 		.queued_bytes = d->held_bytes,
 		.queued_entries = (unsigned int)d->held,
 	};
-}
-
-/* --- start and end --- */
-
-/* What libraft wants to see of the log: terms, and the bytes of configurations. */
-static struct raft_entry *start_entries(const struct rlog_recovered *rec, size_t n)
-{
-	struct raft_entry *entries = raft_calloc(n ? n : 1, sizeof(*entries));
-	size_t run = 0, change = 0;
-
-	for (size_t i = 0; entries && i < n; i++) {
-		uint64_t index = rec->first_index + i;
-
-		while (run + 1 < rec->n_runs && rec->runs[run + 1].first <= index)
-			run++;
-		entries[i].term = rec->runs[run].term;
-		entries[i].type = RAFT_COMMAND;
-		if (change < rec->n_changes && rec->changes[change]->index == index) {
-			entries[i].type = RAFT_CHANGE;
-			entries[i].buf.base = rec->changes[change]->bytes;
-			entries[i].buf.len = rec->changes[change]->len;
-			change++;
-		}
-	}
-	return entries;
-}
-
-static int check_start(const struct rlog_recovered *rec, uint64_t applied, uint64_t applied_term, char *why)
-{
-	uint64_t term = 0;
-
-	if (applied < rec->state.checkpoint_index) {
-		snprintf(why, RNODE_WHY_MAX, "the metadata's state ends at entry %" PRIu64 ", but the log begins behind %"
-			 PRIu64 ": the state was lost or is an old copy; this voter must be refilled or restored", applied,
-			 rec->state.checkpoint_index);
-		return -EUCLEAN;
-	}
-	if (applied > rec->last_index) {
-		snprintf(why, RNODE_WHY_MAX, "the metadata's state holds entry %" PRIu64 ", but the log ends at %" PRIu64
-			 ": the log was lost or is an old copy; this voter must not vote with it", applied,
-			 rec->last_index);
-		return -EUCLEAN;
-	}
-	for (size_t i = 0; i < rec->n_runs && rec->runs[i].first <= applied; i++)
-		term = rec->runs[i].term;
-	if (applied_term && term && applied >= rec->first_index && term != applied_term) {
-		snprintf(why, RNODE_WHY_MAX, "entry %" PRIu64 " is of term %" PRIu64 " in the metadata's state and of term %"
-			 PRIu64 " in the log: they do not belong together", applied, applied_term, term);
-		return -EUCLEAN;
-	}
-	return 0;
-}
-
-static int start_confs(struct rdrv *d, const struct rlog_recovered *rec)
-{
-	int ret = 0;
-
-	if (rec->state.conf_len)
-		ret = conf_add(d, rec->state.conf_index, rec->state.conf, rec->state.conf_len);
-	for (size_t i = 0; i < rec->n_changes && !ret; i++)
-		if (rec->changes[i]->index > rec->state.conf_index)
-			ret = conf_add(d, rec->changes[i]->index, rec->changes[i]->bytes, rec->changes[i]->len);
-	return ret;
-}
-
-int rdrv_start(struct rdrv *d, uint64_t now, const struct rlog_recovered *rec, uint64_t applied,
-	       uint64_t applied_term, char *why)
-{
-	struct raft_snapshot_metadata metadata = { .index = rec->state.checkpoint_index,
-						   .term = rec->state.checkpoint_term,
-						   .configuration_index = rec->state.conf_index };
-	size_t n = rec->last_index - rec->first_index + 1;
-	struct raft_event event = { .type = RAFT_START };
-	int ret = check_start(rec, applied, applied_term, why);
-
-	if (ret)
-		return ret;
-	ret = start_confs(d, rec);
-	if (!ret && rec->state.conf_len)
-		ret = rdrv_conf_decode(rec->state.conf, rec->state.conf_len, &metadata.configuration);
-	event.start.entries = ret ? NULL : start_entries(rec, n);
-	if (!event.start.entries) {
-		snprintf(why, RNODE_WHY_MAX, "cannot start the voter: %s", ret == -EBADMSG ?
-			 "the configuration in the log is not valid" : "out of memory");
-		return ret ? ret : -ENOMEM;
-	}
-	d->now = d->started = now;
-	d->durable = rec->last_index;
-	d->handed = d->released = applied;
-	d->checkpoint = d->checkpoint_issued = rec->state.checkpoint_index;
-	event.start.term = rec->state.term;
-	event.start.voted_for = rec->state.vote;
-	event.start.metadata = metadata.index ? &metadata : NULL;
-	event.start.start_index = rec->first_index;
-	event.start.n_entries = (unsigned int)n;
-	if (!n) {
-		raft_free(event.start.entries);
-		event.start.entries = NULL;
-	}
-	if (rdrv_step(d, &event)) {
-		/* libraft has freed the entries. */
-		snprintf(why, RNODE_WHY_MAX, "cannot start the voter: out of memory");
-		return -ENOMEM;
-	}
-	raft_free(event.start.entries);
-	settle(d);
-	return 0;
-}
-
-int rdrv_alloc(const struct rdrv_config *config, struct rdrv **result)
-{
-	struct rdrv *d = calloc(1, sizeof(*d));
-	int rv;
-
-	if (!d)
-		return -ENOMEM;
-	d->config = *config;
-	d->mail_tail = &d->mail;
-	d->flights_tail = &d->flights;
-	d->told_state = -1;
-	rv = raft_init(&d->raft, NULL, NULL, config->server, config->address);
-	if (rv) {
-		free(d);
-		return -ENOMEM;
-	}
-	raft_seed(&d->raft, (unsigned int)(config->seed ^ config->seed >> 32));
-	raft_set_election_timeout(&d->raft, config->election_ms);
-	raft_set_heartbeat_timeout(&d->raft, config->heartbeat_ms);
-	raft_set_max_inflight_entries(&d->raft, INFLIGHT_MAX);
-	raft_set_pre_vote(&d->raft, true);
-	*result = d;
-	return 0;
-}
-
-void rdrv_free(struct rdrv *d)
-{
-	if (!d)
-		return;
-	raft_configuration_close(&d->install.configuration);
-	raft_close(&d->raft, NULL);
-	while (d->mail) {
-		struct rdrv_mail *mail = d->mail;
-
-		d->mail = mail->next;
-		rdrv_mail_free(mail);
-	}
-	while (d->flights) {
-		struct rdrv_flight *flight = d->flights;
-
-		d->flights = flight->next;
-		free(flight);
-	}
-	rdrv_window_clear(&d->window);
-	rdrv_window_clear(&d->replay);
-	conf_cut(d, 0);
-	free(d->confs);
-	free(d);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * driver.h - the driver's state, shared by driver.c, message.c and window.c
+ * driver.h - the driver's state, shared by driver.c, start.c, message.c and window.c
  *
  * Loop thread only.
  */
@@ -19,7 +19,10 @@ struct rdrv_window {
 	size_t bytes;
 };
 
-/* -ENOMEM, else a reference was taken. The index must follow the last one's, unless the window is empty. */
+/*
+ * -ENOMEM, else a reference was taken. The index must follow the last one's, unless the window is
+ * empty.
+ */
 int rdrv_window_push(struct rdrv_window *w, struct rlog_entry *entry);
 /* NULL when it is not in memory. No reference is taken. */
 struct rlog_entry *rdrv_window_at(const struct rdrv_window *w, uint64_t index);
@@ -27,7 +30,10 @@ void rdrv_window_pop(struct rdrv_window *w);		/* the first */
 void rdrv_window_cut(struct rdrv_window *w, uint64_t from); /* from that index to the end */
 void rdrv_window_clear(struct rdrv_window *w);
 
-/* A write of entries that was issued and is not complete; last shrinks when entries are replaced meanwhile. */
+/*
+ * A write of entries that was issued and is not complete; last shrinks when entries are replaced
+ * meanwhile.
+ */
 struct rdrv_flight {
 	struct rdrv_flight *next;
 	uint64_t sequence;
@@ -98,8 +104,19 @@ void rdrv_fail(struct rdrv *d, const char *why);
 void rdrv_log(struct rdrv *d, struct rlog_request *request);
 /* The term of an index in the log, 0 if it is not known. */
 uint64_t rdrv_term_of(const struct rdrv *d, uint64_t index);
-/* One event; messages, entries, term and vote that come out of it are on their way on return. libraft's codes. */
+/*
+ * One event; messages, entries, term and vote that come out of it are on their way on return.
+ * libraft's codes.
+ */
 int rdrv_step(struct rdrv *d, struct raft_event *event);
+
+/* After each event: does whatever it has made possible. */
+void rdrv_settle(struct rdrv *d);
+/*
+ * The configurations in the log: another one, of an entry or a checkpoint; none from that index on.
+ */
+int rdrv_conf_add(struct rdrv *d, uint64_t index, const void *bytes, size_t len);
+void rdrv_conf_cut(struct rdrv *d, uint64_t from);
 
 /* message.c */
 bool rdrv_message_valid(const struct rdrv *d, const struct raft_message *m);

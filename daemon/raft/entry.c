@@ -2,8 +2,9 @@
 /*
  * entry.c - log entries and log requests in memory
  *
- * An entry is allocated once and passed around by reference: loop, log and apply thread each hold what they need, and
- * whoever drops the last reference frees it. The counter is the only field that several threads write.
+ * An entry is allocated once and passed around by reference: loop, log and apply thread each hold
+ * what they need, and whoever drops the last reference frees it. The counter is the only field that
+ * several threads write.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,25 @@ void rlog_entry_put(struct rlog_entry *entry)
 {
 	if (entry && atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel) == 1)
 		free(entry);
+}
+
+void rlog_entry_show(const struct rlog_entry *entry, struct rnode_entry *shown)
+{
+	static const enum rnode_type types[] = {
+		[WEFT_LOG_COMMAND] = RNODE_COMMAND,
+		[WEFT_LOG_BARRIER] = RNODE_BARRIER,
+		[WEFT_LOG_CHANGE] = RNODE_CONFIG,
+	};
+
+	*shown = (struct rnode_entry){
+		.index = entry->index,
+		.term = entry->term,
+		.type = types[entry->type],
+		.leader = entry->leader,
+		.bytes = entry->len ? entry->bytes : NULL,
+		.len = entry->len,
+		.ctx = entry->ctx,
+	};
 }
 
 struct rlog_request *rlog_request_alloc(enum rlog_kind kind)

@@ -2,13 +2,16 @@
 /*
  * log.c - the log on disk: making it, appending, reading back, dropping what a checkpoint covers
  *
- * Single-threaded and blocking; the formats and what recovery concludes from them stand in uapi/weft_log.h. What must stay
- * true here:
- *  - a batch is durable before the next one is begun, so the index before a batch's first is its claim of durability;
+ * Single-threaded and blocking; the formats and what recovery concludes from them stand in
+ * uapi/weft_log.h. What must stay true here:
+ *  - a batch is durable before the next one is begun, so the index before a batch's first is its
+ *    claim of durability;
  *  - a durable block is never written again: batches begin at a block;
  *  - a segment that this run did not begin is never appended to;
- *  - a file gets its final name only when it is fully written, and is used only when that name is durable;
- *  - the first error ends the use of the log: nothing is retried, nothing is reported durable after it.
+ *  - a file gets its final name only when it is fully written, and is used only when that name is
+ *    durable;
+ *  - the first error ends the use of the log: nothing is retried, nothing is reported durable after
+ *    it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,12 +20,13 @@
 #include <string.h>
 #include "raft/log.h"
 
-#define BATCH_MAX (4u << 20)	/* bytes of a write, unless one record is longer */
-#define SPARES	  1		/* segments kept ready */
+#define BATCH_MAX (4u << 20) /* bytes of a write, unless one record is longer */
+#define SPARES	  1 /* segments kept ready */
 
 void *rlog_alloc_blocks(size_t size)
 {
-	return aligned_alloc(WEFT_LOG_BLOCK, (size + WEFT_LOG_BLOCK - 1) / WEFT_LOG_BLOCK * WEFT_LOG_BLOCK);
+	return aligned_alloc(WEFT_LOG_BLOCK,
+			     (size + WEFT_LOG_BLOCK - 1) / WEFT_LOG_BLOCK * WEFT_LOG_BLOCK);
 }
 
 static uint64_t to_block(uint64_t v)
@@ -83,7 +87,8 @@ int rlog_segment_load(struct rlog *log, uint64_t segment, uint8_t *bytes, uint64
 
 /* --- term, vote, checkpoint --- */
 
-static int write_slots(struct rlog_io *io, int file, const struct rlog_owner *owner, const struct rlog_state *state)
+static int write_slots(struct rlog_io *io, int file, const struct rlog_owner *owner,
+		       const struct rlog_state *state)
 {
 	uint8_t *slot = rlog_alloc_blocks(WEFT_LOG_STATE_SLOT);
 	int ret;
@@ -92,7 +97,8 @@ static int write_slots(struct rlog_io *io, int file, const struct rlog_owner *ow
 		return -ENOMEM;
 	ret = rlog_state_encode(owner, state, slot);
 	for (int i = 0; i < 2 && !ret; i++)
-		ret = io->ops->write(io, file, slot, WEFT_LOG_STATE_SLOT, (uint64_t)i * WEFT_LOG_STATE_SLOT, true);
+		ret = io->ops->write(io, file, slot, WEFT_LOG_STATE_SLOT,
+				     (uint64_t)i * WEFT_LOG_STATE_SLOT, true);
 	free(slot);
 	return ret;
 }
@@ -139,7 +145,8 @@ static int make_segment(struct rlog_io *io, uint64_t size, const char *name)
 	file = io->ops->open(io, RLOG_PREPARE_NAME, true);
 	ret = file < 0 ? file : 0;
 	for (uint64_t at = 0; at < size && !ret; at += step)
-		ret = io->ops->write(io, file, zeros, size - at < step ? size - at : step, at, false);
+		ret = io->ops->write(io, file, zeros, size - at < step ? size - at : step, at,
+				     false);
 	if (!ret)
 		ret = io->ops->sync(io, file);
 	if (file >= 0)
@@ -176,7 +183,8 @@ int rlog_prepare(struct rlog *log, char *why)
 	if (!ret)
 		ret = add_spare(log, log->next_segment);
 	if (ret) {
-		snprintf(why, RNODE_WHY_MAX, "cannot prepare %s in the log directory: %s; is its disk full or broken?",
+		snprintf(why, RNODE_WHY_MAX,
+			 "cannot prepare %s in the log directory: %s; is its disk full or broken?",
 			 name, strerror(-ret));
 		return ret;
 	}
@@ -184,7 +192,10 @@ int rlog_prepare(struct rlog *log, char *why)
 	return 0;
 }
 
-/* Takes the next prepared file whose size is the configured one (an older run may have had another). */
+/*
+ * Takes the next prepared file whose size is the configured one (an older run may have had
+ * another).
+ */
 static int take_spare(struct rlog *log, uint64_t *segment, char *why)
 {
 	struct rlog_io *io = log->io;
@@ -218,7 +229,9 @@ static int take_spare(struct rlog *log, uint64_t *segment, char *why)
 	}
 }
 
-/* Begins the segment for last_index + 1. Its headers become durable together with the first batch. */
+/*
+ * Begins the segment for last_index + 1. Its headers become durable together with the first batch.
+ */
 static int begin_segment(struct rlog *log, char *why)
 {
 	struct rlog_io *io = log->io;
@@ -246,7 +259,8 @@ static int begin_segment(struct rlog *log, char *why)
 	rlog_header_encode(&log->options.owner, &header, block);
 	ret = io->ops->write(io, log->file, block, WEFT_LOG_BLOCK, 0, false);
 	if (!ret)
-		ret = io->ops->write(io, log->file, block, WEFT_LOG_BLOCK, header.size - WEFT_LOG_BLOCK, false);
+		ret = io->ops->write(io, log->file, block, WEFT_LOG_BLOCK,
+				     header.size - WEFT_LOG_BLOCK, false);
 	if (!ret)
 		ret = rlog_segment_add(log, &header, WEFT_LOG_BLOCK);
 	log->offset = WEFT_LOG_BLOCK;
@@ -324,7 +338,8 @@ static int execute_read(struct rlog *log, struct rlog_request *request)
 	if (segment != &log->segments[log->n_segments - 1] && last >= segment[1].header.first_index)
 		last = segment[1].header.first_index - 1;
 	ret = reader_seek(log, segment, request->first);
-	for (uint64_t index = request->first; index <= last && !ret && (!request->n || bytes < request->room); index++) {
+	for (uint64_t index = request->first;
+	     index <= last && !ret && (!request->n || bytes < request->room); index++) {
 		if (request->n == cap) {
 			struct rlog_entry **grown;
 
@@ -343,7 +358,9 @@ static int execute_read(struct rlog *log, struct rlog_request *request)
 
 /* --- appending --- */
 
-/* The log goes on behind last: what it holds above is void once the segment begun next is durable. */
+/*
+ * The log goes on behind last: what it holds above is void once the segment begun next is durable.
+ */
 static int cut_to(struct rlog *log, uint64_t last)
 {
 	struct rlog_segment *segment = rlog_segment_find(log, last + 1);
@@ -390,8 +407,12 @@ static int batch_room(struct rlog *log, size_t size)
 	return 0;
 }
 
-/* Writes as many of the n entries as fit one batch and the segment; *done says how many. Durable on return. */
-static int write_batch(struct rlog *log, struct rlog_entry **entries, size_t n, size_t *done, char *why)
+/*
+ * Writes as many of the n entries as fit one batch and the segment; *done says how many. Durable on
+ * return.
+ */
+static int write_batch(struct rlog *log, struct rlog_entry **entries, size_t n, size_t *done,
+		       char *why)
 {
 	uint64_t end = log->options.segment_bytes - WEFT_LOG_BLOCK;
 	uint64_t durable = log->last_index;
@@ -423,7 +444,8 @@ static int write_batch(struct rlog *log, struct rlog_entry **entries, size_t n, 
 		return ret;
 	size = 0;
 	for (size_t i = 0; i < count; i++)
-		size += rlog_record_encode(entries[i], durable, log->segments[log->n_segments - 1].header.salt, crc,
+		size += rlog_record_encode(entries[i], durable,
+					   log->segments[log->n_segments - 1].header.salt, crc,
 					   log->batch + size, &crc);
 	memset(log->batch + size, 0, padded - size);
 	ret = log->io->ops->write(log->io, log->file, log->batch, padded, log->offset, !first);
@@ -441,7 +463,8 @@ static int write_batch(struct rlog *log, struct rlog_entry **entries, size_t n, 
 }
 
 /* All entries of a run of APPENDs that follow each other without replacing anything. */
-static int execute_append(struct rlog *log, struct rlog_request *request, struct rlog_request **next, char *why)
+static int execute_append(struct rlog *log, struct rlog_request *request,
+			  struct rlog_request **next, char *why)
 {
 	struct rlog_entry **entries = request->entries;
 	struct rlog_request *end = request->next;
@@ -484,7 +507,10 @@ static int execute_append(struct rlog *log, struct rlog_request *request, struct
 
 /* --- dropping --- */
 
-/* The index from which the log is kept once the checkpoint is durable: by age, size and share of the file system. */
+/*
+ * The index from which the log is kept once the checkpoint is durable: by age, size and share of
+ * the file system.
+ */
 static uint64_t keep_from(struct rlog *log)
 {
 	uint64_t now = log->options.wall_ms(log->options.arg);
@@ -493,7 +519,8 @@ static uint64_t keep_from(struct rlog *log)
 	uint64_t bytes = rlog_bytes(log);
 	uint64_t total;
 
-	if (!log->io->ops->space(log->io, &total) && total / 100 * log->options.keep_percent < limit)
+	if (!log->io->ops->space(log->io, &total) &&
+	    total / 100 * log->options.keep_percent < limit)
 		limit = total / 100 * log->options.keep_percent;
 	for (size_t i = 0; i + 1 < log->n_segments; i++) {
 		const struct rlog_header *next = &log->segments[i + 1].header;
@@ -529,7 +556,10 @@ static int execute_checkpoint(struct rlog *log, struct rlog_request *request)
 	return 0;
 }
 
-/* Removes the files of segments that end before first. Not synced: a file that comes back is recognised. */
+/*
+ * Removes the files of segments that end before first. Not synced: a file that comes back is
+ * recognised.
+ */
 static int execute_trim(struct rlog *log, uint64_t first)
 {
 	size_t n = 0;
@@ -611,9 +641,12 @@ int rlog_execute(struct rlog *log, struct rlog_request *requests, char *why)
 		}
 		if (ret) {
 			if (!*why)
-				snprintf(why, RNODE_WHY_MAX, "the log cannot be %s: %s; the voter ends, its disk or the "
-					 "space on it has to be looked at", request->kind == RLOG_READ ? "read" :
-					 "written", strerror(-ret));
+				snprintf(
+					why, RNODE_WHY_MAX,
+					"the log cannot be %s: %s; the voter ends, its disk or the "
+					"space on it has to be looked at",
+					request->kind == RLOG_READ ? "read" : "written",
+					strerror(-ret));
 			return ret;
 		}
 		request = next;
@@ -672,7 +705,9 @@ static int check_empty(struct rlog_io *io, const struct rlog_owner *owner, char 
 	if (file == -ENOENT) {
 		ret = io->ops->list(io, any_log, NULL);
 		if (ret > 0) {
-			snprintf(why, RNODE_WHY_MAX, "the log directory holds log files but no state; it is not touched");
+			snprintf(
+				why, RNODE_WHY_MAX,
+				"the log directory holds log files but no state; it is not touched");
 			ret = -EEXIST;
 		}
 		return ret;
@@ -731,7 +766,8 @@ static int format_state(struct rlog *log)
 	return ret;
 }
 
-int rlog_format(struct rlog_io *io, const struct rlog_options *options, const void *conf, size_t conf_len, char *why)
+int rlog_format(struct rlog_io *io, const struct rlog_options *options, const void *conf,
+		size_t conf_len, char *why)
 {
 	struct rlog *log = calloc(1, sizeof(*log));
 	struct rlog_state ready = { .term = 1 };
@@ -753,7 +789,8 @@ int rlog_format(struct rlog_io *io, const struct rlog_options *options, const vo
 	if (!ret)
 		ret = rlog_state_write(log, &ready);
 	if (ret && !*why)
-		snprintf(why, RNODE_WHY_MAX, "cannot make a log in the log directory: %s", strerror(-ret));
+		snprintf(why, RNODE_WHY_MAX, "cannot make a log in the log directory: %s",
+			 strerror(-ret));
 	rlog_close(log);
 	return ret;
 }

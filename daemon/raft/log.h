@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * log.h - the open log, shared by log.c (which writes it) and log_recover.c (which finds out what it holds)
+ * log.h - the open log, shared by log.c (which writes it) and log_recover.c (which finds out what
+ * it holds)
  *
  * Used by one thread at a time.
  */
@@ -13,7 +14,10 @@
 #define RLOG_PREPARE_NAME "prepare.tmp"
 #define RLOG_NAME_SIZE	  32
 
-/* A segment in use. It holds first_index up to the next one's first_index - 1, the last one up to last_index. */
+/*
+ * A segment in use. It holds first_index up to the next one's first_index - 1, the last one up to
+ * last_index.
+ */
 struct rlog_segment {
 	struct rlog_header header;
 	uint64_t used;		/* bytes up to the end of the last record; UINT64_MAX: not scanned */

@@ -2,8 +2,9 @@
 /*
  * log_io.c - struct rlog_io over a directory
  *
- * Used by one thread at a time. Durable writes go through RWF_DSYNC: to blocks that were written before this costs one
- * write and one flush, no metadata. A partial write is completed; everything else that goes wrong is the caller's end.
+ * Used by one thread at a time. Durable writes go through RWF_DSYNC: to blocks that were written
+ * before this costs one write and one flush, no metadata. A partial write is completed; everything
+ * else that goes wrong is the caller's end.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +31,8 @@ static int dir_fd(struct rlog_io *io)
 
 static int dir_open(struct rlog_io *io, const char *name, bool create)
 {
-	int fd = openat(dir_fd(io), name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT | O_EXCL : 0), 0600);
+	int fd = openat(dir_fd(io), name,
+			O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT | O_EXCL : 0), 0600);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -63,7 +65,8 @@ static int dir_read(struct rlog_io *io, int file, void *buf, size_t len, uint64_
 	return 0;
 }
 
-static int dir_write(struct rlog_io *io, int file, const void *buf, size_t len, uint64_t offset, bool durable)
+static int dir_write(struct rlog_io *io, int file, const void *buf, size_t len, uint64_t offset,
+		     bool durable)
 {
 	while (len) {
 		struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
@@ -164,13 +167,15 @@ int rlog_io_open_dir(const char *directory, struct rlog_io **io, char *why)
 	dir->fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir->fd < 0) {
 		ret = -errno;
-		snprintf(why, RNODE_WHY_MAX, "cannot open the log directory %s: %s; create it or correct the path",
+		snprintf(why, RNODE_WHY_MAX,
+			 "cannot open the log directory %s: %s; create it or correct the path",
 			 directory, strerror(-ret));
 		goto err_free;
 	}
 	if (flock(dir->fd, LOCK_EX | LOCK_NB)) {
 		ret = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		snprintf(why, RNODE_WHY_MAX, "the log directory %s is in use by another process; stop that one first",
+		snprintf(why, RNODE_WHY_MAX,
+			 "the log directory %s is in use by another process; stop that one first",
 			 directory);
 		goto err_close;
 	}

@@ -2,8 +2,9 @@
 /*
  * log_parse.c - the bytes of a voter's directory (uapi/weft_log.h), read and written
  *
- * Pure: memory in, memory out. What is parsed is hostile until every field was checked: a disk that returns garbage, or a
- * file that somebody copied here, must end in an error, never in a wrong entry. No read beyond the given sizes.
+ * Pure: memory in, memory out. What is parsed is hostile until every field was checked: a disk that
+ * returns garbage, or a file that somebody copied here, must end in an error, never in a wrong
+ * entry. No read beyond the given sizes.
  */
 #include <endian.h>
 #include <errno.h>
@@ -82,7 +83,8 @@ int rlog_state_decode(const struct rlog_owner *owner, const void *slot, struct r
 	if (le32toh(s.magic) != WEFT_LOG_STATE_MAGIC || le16toh(s.format) != WEFT_LOG_VERSION ||
 	    le16toh(s.flags) & ~WEFT_LOG_REPLACED || conf_len > WEFT_LOG_CONF_MAX)
 		return -EUCLEAN;
-	crc = weft_crc32c(crc_without(&s, sizeof(s), offsetof(struct weft_log_state, crc)), conf, conf_len);
+	crc = weft_crc32c(crc_without(&s, sizeof(s), offsetof(struct weft_log_state, crc)), conf,
+			  conf_len);
 	if (crc != le32toh(s.crc))
 		return -EUCLEAN;
 	*state = (struct rlog_state){
@@ -96,14 +98,17 @@ int rlog_state_decode(const struct rlog_owner *owner, const void *slot, struct r
 		.replaced = le16toh(s.flags) & WEFT_LOG_REPLACED,
 		.conf = conf_len ? (void *)conf : NULL,
 	};
-	if (!state->checkpoint_index != !conf_len || !state->checkpoint_index != !state->checkpoint_term ||
-	    !state->checkpoint_index != !state->conf_index || state->conf_index > state->checkpoint_index ||
-	    state->checkpoint_term > state->term || (conf_len && rdrv_conf_check(conf, conf_len)))
+	if (!state->checkpoint_index != !conf_len ||
+	    !state->checkpoint_index != !state->checkpoint_term ||
+	    !state->checkpoint_index != !state->conf_index ||
+	    state->conf_index > state->checkpoint_index || state->checkpoint_term > state->term ||
+	    (conf_len && rdrv_conf_check(conf, conf_len)))
 		return -EUCLEAN;
 	return check_owner(owner, s.cluster, le64toh(s.server));
 }
 
-void rlog_header_encode(const struct rlog_owner *owner, const struct rlog_header *header, void *block)
+void rlog_header_encode(const struct rlog_owner *owner, const struct rlog_header *header,
+			void *block)
 {
 	struct weft_log_segment s = {
 		.magic = htole32(WEFT_LOG_SEGMENT_MAGIC),
@@ -160,8 +165,8 @@ uint64_t rlog_record_size(uint32_t length)
 	return sizeof(struct weft_log_record) + round_up(length, WEFT_LOG_ALIGN);
 }
 
-uint64_t rlog_record_encode(const struct rlog_entry *entry, uint64_t durable, uint64_t salt, uint32_t prev_crc,
-			    void *at, uint32_t *crc)
+uint64_t rlog_record_encode(const struct rlog_entry *entry, uint64_t durable, uint64_t salt,
+			    uint32_t prev_crc, void *at, uint32_t *crc)
 {
 	uint64_t size = rlog_record_size(entry->len);
 	uint8_t *data = (uint8_t *)at + sizeof(struct weft_log_record);
@@ -196,7 +201,8 @@ static bool record_header(const uint8_t *bytes, uint64_t size, uint64_t offset, 
 	       le32toh(r->crc) == crc_without(r, sizeof(*r), offsetof(struct weft_log_record, crc));
 }
 
-void rlog_cursor_init(struct rlog_cursor *cursor, const struct rlog_header *header, const void *bytes, uint64_t size)
+void rlog_cursor_init(struct rlog_cursor *cursor, const struct rlog_header *header,
+		      const void *bytes, uint64_t size)
 {
 	uint64_t end = header->size - WEFT_LOG_BLOCK;
 
@@ -231,9 +237,10 @@ static bool record_at(const struct rlog_cursor *c, uint64_t offset, struct rlog_
 		.type = r.type,
 		.data = c->bytes + offset + sizeof(r),
 	};
-	if (record->index != c->index || le32toh(r.prev_crc) != c->prev_crc || record->term < c->term ||
-	    !record->term || record->durable >= record->index || !all_zero(r.reserved, sizeof(r.reserved)) ||
-	    r.reserved2 || r.reserved3 || weft_crc32c(0, record->data, length) != le32toh(r.data_crc))
+	if (record->index != c->index || le32toh(r.prev_crc) != c->prev_crc ||
+	    record->term < c->term || !record->term || record->durable >= record->index ||
+	    !all_zero(r.reserved, sizeof(r.reserved)) || r.reserved2 || r.reserved3 ||
+	    weft_crc32c(0, record->data, length) != le32toh(r.data_crc))
 		return false;
 	switch (record->type) {
 	case WEFT_LOG_COMMAND:
@@ -252,7 +259,8 @@ bool rlog_cursor_next(struct rlog_cursor *c, struct rlog_record *record)
 	uint64_t block = round_up(c->offset, WEFT_LOG_BLOCK);
 
 	/* Either the batch goes on, or the next one begins at the next block. */
-	if (!record_at(c, c->offset, record) && (block == c->offset || !record_at(c, block, record)))
+	if (!record_at(c, c->offset, record) &&
+	    (block == c->offset || !record_at(c, block, record)))
 		return false;
 	c->offset = record->offset + rlog_record_size(record->length);
 	c->index = record->index + 1;

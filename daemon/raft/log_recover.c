@@ -4,10 +4,13 @@
  *
  * Decides between three outcomes, by the rules at the head of uapi/weft_log.h:
  *  - sound: everything that was ever reported durable is there;
- *  - torn: the end of the last segment holds a write that was cut short, and nobody was told of it: it is left out;
- *  - damaged: something that was reported durable is missing or differs: refused, nothing is changed.
+ *  - torn: the end of the last segment holds a write that was cut short, and nobody was told of it:
+ *    it is left out;
+ *  - damaged: something that was reported durable is missing or differs: refused, nothing is
+ *    changed.
  *
- * What a checkpoint covers may be missing (segments are dropped without a sync), nothing above it may.
+ * What a checkpoint covers may be missing (segments are dropped without a sync), nothing above it
+ * may.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +23,7 @@
 struct found {
 	uint64_t segment;
 	struct rlog_header header;
-	bool used;		/* has a valid header */
+	bool used; /* has a valid header */
 };
 
 struct recovery {
@@ -30,21 +33,24 @@ struct recovery {
 	struct found *found;
 	size_t n_found;
 	size_t cap_runs;
-	bool mend_state;	/* a copy of the state is bad or old */
+	bool mend_state; /* a copy of the state is bad or old */
 };
 
 static int damaged(struct recovery *rec, uint64_t segment, uint64_t index, const char *what)
 {
-	snprintf(rec->why, RNODE_WHY_MAX,
-		 "the log is damaged: %s (segment %016" PRIx64 ", entry %" PRIu64 "); this voter must not vote with it: "
-		 "restore the directory's disk, or replace this voter by one with an empty directory and a new id",
-		 what, segment, index);
+	snprintf(
+		rec->why, RNODE_WHY_MAX,
+		"the log is damaged: %s (segment %016" PRIx64 ", entry %" PRIu64
+		"); this voter must not vote with it: "
+		"restore the directory's disk, or replace this voter by one with an empty directory and a new id",
+		what, segment, index);
 	return -EUCLEAN;
 }
 
 static int failed(struct recovery *rec, int err, const char *what, const char *name)
 {
-	snprintf(rec->why, RNODE_WHY_MAX, "cannot %s %s in the log directory: %s", what, name, strerror(-err));
+	snprintf(rec->why, RNODE_WHY_MAX, "cannot %s %s in the log directory: %s", what, name,
+		 strerror(-err));
 	return err;
 }
 
@@ -98,7 +104,8 @@ static int found_header(struct recovery *rec, struct found *found, uint8_t *bloc
 			ret = io->ops->read(io, file, block, WEFT_LOG_BLOCK, at[i]);
 			if (ret)
 				break;
-			ret = rlog_header_decode(&rec->log->options.owner, found->segment, block, &found->header);
+			ret = rlog_header_decode(&rec->log->options.owner, found->segment, block,
+						 &found->header);
 			found->used = !ret && found->header.size == (uint64_t)size;
 			if (ret == -ENODATA)
 				ret = 0;
@@ -106,8 +113,10 @@ static int found_header(struct recovery *rec, struct found *found, uint8_t *bloc
 	}
 	io->ops->close(io, file);
 	if (ret == -EXDEV)
-		snprintf(rec->why, RNODE_WHY_MAX, "%s belongs to another cluster or another voter; is this the right "
-			 "directory?", name);
+		snprintf(rec->why, RNODE_WHY_MAX,
+			 "%s belongs to another cluster or another voter; is this the right "
+			 "directory?",
+			 name);
 	else if (ret)
 		failed(rec, ret, "read", name);
 	return ret;
@@ -127,8 +136,8 @@ static int find_segments(struct recovery *rec, uint8_t *block)
 }
 
 /*
- * Which of the found segments count: from the newest back, each ends where the next begins, and one that would end
- * before its beginning was replaced as a whole.
+ * Which of the found segments count: from the newest back, each ends where the next begins, and one
+ * that would end before its beginning was replaced as a whole.
  */
 static int choose_segments(struct recovery *rec)
 {
@@ -171,7 +180,8 @@ static int note_record(struct recovery *rec, const struct rlog_record *record)
 			out->runs = runs;
 			rec->cap_runs = cap;
 		}
-		out->runs[out->n_runs++] = (struct rlog_run){ .first = record->index, .term = record->term };
+		out->runs[out->n_runs++] =
+			(struct rlog_run){ .first = record->index, .term = record->term };
 	}
 	if (record->type != WEFT_LOG_CHANGE)
 		return 0;
@@ -189,7 +199,10 @@ static int note_record(struct recovery *rec, const struct rlog_record *record)
 	return 0;
 }
 
-/* Walks segment i, which must reach up to last unless it is the last one. -EUCLEAN without a sentence: it does not. */
+/*
+ * Walks segment i, which must reach up to last unless it is the last one. -EUCLEAN without a
+ * sentence: it does not.
+ */
 static int scan_segment(struct recovery *rec, size_t i, uint8_t *bytes)
 {
 	struct rlog *log = rec->log;
@@ -216,14 +229,18 @@ static int scan_segment(struct recovery *rec, size_t i, uint8_t *bytes)
 	log->last_crc = cursor.prev_crc;
 	if (!last)
 		return cursor.index > end ? 0 : -EUCLEAN;
-	claim = rlog_durable_claim(bytes, segment->header.size, cursor.offset, segment->header.salt);
+	claim = rlog_durable_claim(bytes, segment->header.size, cursor.offset,
+				   segment->header.salt);
 	if (claim >= cursor.index)
 		return -EUCLEAN;
 	rec->out->torn = claim > 0;
 	return 0;
 }
 
-/* The first segment to scan: the one that holds the first entry behind the checkpoint, or some before it. */
+/*
+ * The first segment to scan: the one that holds the first entry behind the checkpoint, or some
+ * before it.
+ */
 static size_t scan_start(const struct rlog *log)
 {
 	uint64_t needed = log->state.checkpoint_index + 1;
@@ -278,7 +295,8 @@ static int scan_segments(struct recovery *rec)
 	for (size_t i = start; i < log->n_segments && !ret; i++) {
 		const struct rlog_header *header = &log->segments[i].header;
 
-		if (i > start && (header->prev_crc != log->last_crc || header->prev_term != log->last_term)) {
+		if (i > start &&
+		    (header->prev_crc != log->last_crc || header->prev_term != log->last_term)) {
 			if (header->first_index > checkpoint + 1) {
 				ret = damaged(rec, header->segment, header->first_index,
 					      "it does not continue what precedes it");
@@ -290,13 +308,15 @@ static int scan_segments(struct recovery *rec)
 		ret = scan_segment(rec, i, bytes);
 		if (ret != -EUCLEAN)
 			continue;
-		if (i + 1 < log->n_segments && log->segments[i + 1].header.first_index <= checkpoint + 1) {
+		if (i + 1 < log->n_segments &&
+		    log->segments[i + 1].header.first_index <= checkpoint + 1) {
 			/* The checkpoint covers it: begin behind it. */
 			forget_scan(rec);
 			start = i + 1;
 			ret = 0;
 		} else {
-			damaged(rec, header->segment, log->last_index + 1, "an entry that was durable cannot be read");
+			damaged(rec, header->segment, log->last_index + 1,
+				"an entry that was durable cannot be read");
 		}
 	}
 	free(bytes);
@@ -325,7 +345,8 @@ static int check_range(struct recovery *rec)
 	uint64_t checkpoint = state->checkpoint_index;
 	uint64_t first = log->n_segments ? log->segments[0].header.first_index : checkpoint + 1;
 
-	if (state->replaced && first <= checkpoint && !log_holds(rec, checkpoint, state->checkpoint_term)) {
+	if (state->replaced && first <= checkpoint &&
+	    !log_holds(rec, checkpoint, state->checkpoint_term)) {
 		forget_scan(rec);
 		forget_segments(log, log->n_segments);
 		log->reset = true;
@@ -338,16 +359,17 @@ static int check_range(struct recovery *rec)
 		return damaged(rec, log->segments[0].header.segment, checkpoint + 1,
 			       "entries behind the last checkpoint are missing");
 	if (log->last_index < checkpoint)
-		return damaged(rec, log->segments[log->n_segments - 1].header.segment, log->last_index + 1,
-			       "it ends before the last checkpoint");
+		return damaged(rec, log->segments[log->n_segments - 1].header.segment,
+			       log->last_index + 1, "it ends before the last checkpoint");
 	rec->out->first_index = first;
 	rec->out->last_index = log->last_index;
-	if (checkpoint && first <= checkpoint && !log_holds(rec, checkpoint, state->checkpoint_term))
+	if (checkpoint && first <= checkpoint &&
+	    !log_holds(rec, checkpoint, state->checkpoint_term))
 		return damaged(rec, log->segments[0].header.segment, checkpoint,
 			       "it contradicts the last checkpoint");
 	if (rec->out->n_runs && rec->out->runs[rec->out->n_runs - 1].term > state->term)
-		return damaged(rec, log->segments[log->n_segments - 1].header.segment, log->last_index,
-			       "an entry is of a later term than the voter knows");
+		return damaged(rec, log->segments[log->n_segments - 1].header.segment,
+			       log->last_index, "an entry is of a later term than the voter knows");
 	return 0;
 }
 
@@ -366,17 +388,20 @@ static int read_state(struct recovery *rec)
 		return -ENOMEM;
 	ret = io->ops->read(io, log->state_file, bytes, 2 * WEFT_LOG_STATE_SLOT, 0);
 	for (int i = 0; i < 2 && !ret; i++)
-		err[i] = rlog_state_decode(&log->options.owner, bytes + i * WEFT_LOG_STATE_SLOT, &slots[i]);
+		err[i] = rlog_state_decode(&log->options.owner, bytes + i * WEFT_LOG_STATE_SLOT,
+					   &slots[i]);
 	if (err[0] == -EXDEV || err[1] == -EXDEV) {
-		snprintf(rec->why, RNODE_WHY_MAX,
-			 "the log directory belongs to another cluster or another voter; is this the right directory?");
+		snprintf(
+			rec->why, RNODE_WHY_MAX,
+			"the log directory belongs to another cluster or another voter; is this the right directory?");
 		ret = -EXDEV;
 		goto out_free;
 	}
 	if (err[0] && err[1]) {
-		snprintf(rec->why, RNODE_WHY_MAX,
-			 "both copies of term and vote are unreadable: this voter might vote twice; replace it by one "
-			 "with an empty directory and a new id");
+		snprintf(
+			rec->why, RNODE_WHY_MAX,
+			"both copies of term and vote are unreadable: this voter might vote twice; replace it by one "
+			"with an empty directory and a new id");
 		ret = -EUCLEAN;
 		goto out_free;
 	}
@@ -396,7 +421,10 @@ out_free:
 	return ret;
 }
 
-/* Prepared files come after all segments; what lies between them is not in use any more and is removed. */
+/*
+ * Prepared files come after all segments; what lies between them is not in use any more and is
+ * removed.
+ */
 static int find_spares(struct recovery *rec)
 {
 	struct rlog *log = rec->log;
@@ -417,7 +445,10 @@ static int find_spares(struct recovery *rec)
 		if (s < log->n_segments && log->segments[s].header.segment == found->segment)
 			continue;
 		rlog_segment_name(found->segment, name);
-		/* A file that came into use and was voided since carries a header: it is not taken for a spare. */
+		/*
+		 * A file that came into use and was voided since carries a header: it is not taken
+		 * for a spare.
+		 */
 		if (found->segment > newest && !found->used && !rec->log->reset)
 			log->spares[log->n_spares++] = found->segment;
 		else if (io->ops->unlink(io, name))
@@ -426,7 +457,10 @@ static int find_spares(struct recovery *rec)
 	return 0;
 }
 
-/* The process before may have been killed between a write and its sync: what was read is not durable yet. */
+/*
+ * The process before may have been killed between a write and its sync: what was read is not
+ * durable yet.
+ */
 static int sync_found(struct recovery *rec)
 {
 	struct rlog *log = rec->log;
@@ -458,7 +492,8 @@ static int recover(struct recovery *rec)
 		return -ENOMEM;
 	ret = read_state(rec);
 	if (!ret && !rec->log->state.term) {
-		snprintf(rec->why, RNODE_WHY_MAX, "the log directory was never made ready: its making was interrupted");
+		snprintf(rec->why, RNODE_WHY_MAX,
+			 "the log directory was never made ready: its making was interrupted");
 		ret = -ENOENT;
 	}
 	if (!ret)

@@ -2,9 +2,11 @@
 /*
  * message.c - what voters say to each other
  *
- * Incoming: libraft asserts that messages are sound, and its assertions are compiled out, so nothing reaches it unchecked.
- * Outgoing: a message leaves when the term and vote it speaks of are durable, in the order in which libraft made them; its
- * entries come from memory, or are read from the log first.
+ * Incoming: libraft asserts that messages are sound, and its assertions are compiled out, so
+ * nothing reaches it unchecked.
+ *
+ * Outgoing: a message leaves when the term and vote it speaks of are durable, in the order in which
+ * libraft made them; its entries come from memory, or are read from the log first.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -83,8 +85,8 @@ bool rdrv_message_valid(const struct rdrv *d, const struct raft_message *m)
 		return known_server(d, m->server_id) && m->append_entries_result.term;
 	case RAFT_REQUEST_VOTE:
 		/*
-		 * Who votes right after a start may have forgotten a leader that lives: leases count on a voter's
-		 * silence for one election timeout.
+		 * Who votes right after a start may have forgotten a leader that lives: leases
+		 * count on a voter's silence for one election timeout.
 		 */
 		return m->server_id != d->config.server && m->request_vote.term &&
 		       m->request_vote.candidate_id == m->server_id &&
@@ -97,8 +99,10 @@ bool rdrv_message_valid(const struct rdrv *d, const struct raft_message *m)
 		if (m->install_snapshot.term == d->raft.current_term &&
 		    raft_state((struct raft *)&d->raft) == RAFT_LEADER)
 			return false;
-		return m->install_snapshot.term && m->install_snapshot.last_index && m->install_snapshot.last_term &&
-		       m->install_snapshot.last_term <= m->install_snapshot.term && m->install_snapshot.conf_index &&
+		return m->install_snapshot.term && m->install_snapshot.last_index &&
+		       m->install_snapshot.last_term &&
+		       m->install_snapshot.last_term <= m->install_snapshot.term &&
+		       m->install_snapshot.conf_index &&
 		       m->install_snapshot.conf_index <= m->install_snapshot.last_index &&
 		       m->install_snapshot.conf.n && m->install_snapshot.conf.n <= RDRV_SERVERS_MAX;
 	case RAFT_TIMEOUT_NOW:
@@ -109,8 +113,9 @@ bool rdrv_message_valid(const struct rdrv *d, const struct raft_message *m)
 }
 
 /*
- * Entries that come for what a checkpoint covers: they are committed, so the sender has them as we do. Without this
- * libraft would append them a second time. It is answered as if the message ended at the checkpoint.
+ * Entries that come for what a checkpoint covers: they are committed, so the sender has them as we
+ * do. Without this libraft would append them a second time. It is answered as if the message ended
+ * at the checkpoint.
  */
 static void anchor_at_checkpoint(struct rdrv *d, struct raft_append_entries *a)
 {
@@ -120,13 +125,15 @@ static void anchor_at_checkpoint(struct rdrv *d, struct raft_append_entries *a)
 }
 
 /* Feeds n entries from the i-th on as one event. */
-static void feed_entries(struct rdrv *d, const struct raft_message *m, unsigned int i, unsigned int n)
+static void feed_entries(struct rdrv *d, const struct raft_message *m, unsigned int i,
+			 unsigned int n)
 {
 	struct raft_message part = *m;
 	struct raft_append_entries *a = &part.append_entries;
 	struct raft_event event = { .type = RAFT_RECEIVE, .receive.message = &part };
 	struct raft_entry *entries = calloc(n + 1, sizeof(*entries));
-	void *batch = raft_malloc(1); /* freed by libraft, but not when there are no entries or it wants them written */
+	/* Freed by libraft, but not when there are no entries, or when it wants them written. */
+	void *batch = raft_malloc(1);
 	bool bad = !entries || !batch;
 	int rv = RAFT_NOMEM;
 
@@ -160,18 +167,21 @@ static void feed_entries(struct rdrv *d, const struct raft_message *m, unsigned 
 		raft_free(batch);
 	}
 	for (unsigned int j = 0; entries && j < n && entries[j].buf.base; j++)
-		rlog_entry_put((struct rlog_entry *)((char *)entries[j].buf.base - offsetof(struct rlog_entry, bytes)));
+		rlog_entry_put((struct rlog_entry *)((char *)entries[j].buf.base -
+						     offsetof(struct rlog_entry, bytes)));
 	free(entries);
 	if (rv == RAFT_NOMEM)
 		rdrv_fail(d, "out of memory");
 	else if (rv)
-		rdrv_fail(d, "another voter's log contradicts what is committed here: one of the two was damaged or "
-			  "restored from a copy; compare the voters and replace the wrong one");
+		rdrv_fail(
+			d,
+			"another voter's log contradicts what is committed here: one of the two was damaged or "
+			"restored from a copy; compare the voters and replace the wrong one");
 }
 
 /*
- * A configuration must be the first entry of what libraft is fed: it notes the index of the first entry as the
- * configuration's.
+ * A configuration must be the first entry of what libraft is fed: it notes the index of the first
+ * entry as the configuration's.
  */
 static void feed_append(struct rdrv *d, const struct raft_message *m)
 {
@@ -201,7 +211,8 @@ static void feed_install(struct rdrv *d, const struct raft_message *m)
 	size_t len;
 
 	/* libraft takes over configuration and data, or frees them. */
-	if (d->raft.snapshot.installing || rdrv_conf_encode(&m->install_snapshot.conf, &bytes, &len))
+	if (d->raft.snapshot.installing ||
+	    rdrv_conf_encode(&m->install_snapshot.conf, &bytes, &len))
 		return;
 	if (!rdrv_conf_decode(bytes, len, &copy.install_snapshot.conf)) {
 		copy.install_snapshot.data = (struct raft_buffer){ 0 };
@@ -212,9 +223,10 @@ static void feed_install(struct rdrv *d, const struct raft_message *m)
 }
 
 /*
- * Tells a leader of an earlier term that it is one. libraft's own answer leaves last_log_index as it was in memory, and names
- * as rejected index 0, which means success, when the message began at the first entry or was a snapshot: had the receiver
- * become the leader of the new term meanwhile, it would take the whole log for stored here.
+ * Tells a leader of an earlier term that it is one. libraft's own answer leaves last_log_index as
+ * it was in memory, and names as rejected index 0, which means success, when the message began at
+ * the first entry or was a snapshot: had the receiver become the leader of the new term meanwhile,
+ * it would take the whole log for stored here.
  */
 static bool answer_earlier_term(struct rdrv *d, const struct raft_message *m)
 {
@@ -247,7 +259,8 @@ void rdrv_message_feed(struct rdrv *d, const struct raft_message *m)
 	struct raft_message copy = *m;
 	struct raft_event event = { .type = RAFT_RECEIVE, .receive.message = &copy };
 
-	if ((m->type == RAFT_APPEND_ENTRIES || m->type == RAFT_INSTALL_SNAPSHOT) && answer_earlier_term(d, m))
+	if ((m->type == RAFT_APPEND_ENTRIES || m->type == RAFT_INSTALL_SNAPSHOT) &&
+	    answer_earlier_term(d, m))
 		return;
 	switch (m->type) {
 	case RAFT_APPEND_ENTRIES:
@@ -303,7 +316,8 @@ static void mail_send(struct rdrv *d, struct rdrv_mail *mail)
 
 void rdrv_mail_flush(struct rdrv *d)
 {
-	while (d->mail && !d->dead && (d->mail->gate <= d->vote_done || d->config.bugs & RDRV_BUG_VOTE_UNSYNCED)) {
+	while (d->mail && !d->dead &&
+	       (d->mail->gate <= d->vote_done || d->config.bugs & RDRV_BUG_VOTE_UNSYNCED)) {
 		struct rdrv_mail *mail = d->mail;
 
 		d->mail = mail->next;
@@ -331,7 +345,8 @@ static bool mail_fill(struct rdrv *d, struct rdrv_mail *mail)
 	mail->entries = calloc(n, sizeof(*mail->entries));
 	if (mail->entries && rdrv_window_at(&d->window, first)) {
 		for (; mail->n < n; mail->n++)
-			mail->entries[mail->n] = rlog_entry_get(rdrv_window_at(&d->window, first + mail->n));
+			mail->entries[mail->n] =
+				rlog_entry_get(rdrv_window_at(&d->window, first + mail->n));
 		return true;
 	}
 	read = rlog_request_alloc(RLOG_READ);
@@ -368,7 +383,8 @@ void rdrv_mail_post(struct rdrv *d, const struct raft_message *m)
 	mail->message = *m;
 	mail->gate = d->vote_issued;
 	mail->address = strdup(m->server_address ? m->server_address : "");
-	if (!mail->address || (m->type == RAFT_INSTALL_SNAPSHOT && !mail_snapshot(d, &mail->message.install_snapshot))) {
+	if (!mail->address || (m->type == RAFT_INSTALL_SNAPSHOT &&
+			       !mail_snapshot(d, &mail->message.install_snapshot))) {
 		rdrv_mail_free(mail);
 		return;
 	}
@@ -377,7 +393,10 @@ void rdrv_mail_post(struct rdrv *d, const struct raft_message *m)
 	mail_queue(d, mail);
 }
 
-/* The entries were read, some of them: the message is sent with what there is, libraft sends the rest later. */
+/*
+ * The entries were read, some of them: the message is sent with what there is, libraft sends the
+ * rest later.
+ */
 void rdrv_mail_filled(struct rdrv *d, struct rdrv_mail *mail, struct rlog_request *read)
 {
 	struct raft_append_entries *a = &mail->message.append_entries;

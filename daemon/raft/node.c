@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * node.c - a voter: the driver on the loop thread, the log on a thread of its own, entries for the apply thread
+ * node.c - a voter: the driver on the loop thread, the log on a thread of its own, entries for the
+ * apply thread
  *
  * Threading:
  *	loop thread	struct rdrv and everything not named below; never blocks, never touches the disk
  *	log thread	struct rlog; takes all waiting requests at once, so that they share a sync
  *	apply thread	rnode_fetch(), rnode_release()
  *
- * Locks: log.lock protects the requests under way between loop and log thread, apply.lock what passes between loop and
- * apply thread. Both are held for list operations only, never together.
+ * Locks: log.lock protects the requests under way between loop and log thread, apply.lock what
+ * passes between loop and apply thread. Both are held for list operations only, never together.
  *
- * Everything that another thread has for the loop is announced by the eventfd and picked up in rnode_dispatch().
+ * Everything that another thread has for the loop is announced by the eventfd and picked up in
+ * rnode_dispatch().
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,16 +25,16 @@
 #include <unistd.h>
 #include "raft/driver.h"
 
-#define ELECTION_MS	400
-#define QUEUE_BYTES	(64u << 20)
-#define QUEUE_ENTRIES	65536
-#define CACHE_BYTES	(32u << 20)
-#define KEEP_BYTES	(8ull << 30)
-#define KEEP_MS		(3600ull * 1000)
-#define KEEP_PERCENT	10
-#define SCAN_BYTES	(1ull << 30)
-#define SEGMENT_BYTES	(16u << 20)
-#define SEGMENT_MIN	(4u * RNODE_ENTRY_MAX)
+#define ELECTION_MS   400
+#define QUEUE_BYTES   (64u << 20)
+#define QUEUE_ENTRIES 65536
+#define CACHE_BYTES   (32u << 20)
+#define KEEP_BYTES    (8ull << 30)
+#define KEEP_MS	      (3600ull * 1000)
+#define KEEP_PERCENT  10
+#define SCAN_BYTES    (1ull << 30)
+#define SEGMENT_BYTES (16u << 20)
+#define SEGMENT_MIN   (4u * RNODE_ENTRY_MAX)
 
 /* A list of log requests with its end. */
 struct request_list {
@@ -45,7 +47,7 @@ struct rnode {
 	char *address;
 	struct rdrv *driver;
 	int event_fd;
-	bool starting;		/* no callbacks yet */
+	bool starting; /* no callbacks yet */
 	bool role_pending;
 	bool dead;
 	struct rlog_entry **pending; /* submitted in this turn of the loop */
@@ -54,7 +56,7 @@ struct rnode {
 	size_t pending_bytes;
 
 	struct rlog_io *io;
-	struct rlog *disk;	/* log thread, once it runs */
+	struct rlog *disk; /* log thread, once it runs */
 	pthread_t log_thread;
 	struct {
 		pthread_mutex_t lock;
@@ -72,7 +74,7 @@ struct rnode {
 		pthread_mutex_t lock;
 		pthread_cond_t wake;
 		struct rdrv_window queue; /* handed over, not released */
-		uint64_t fetched;	  /* index up to which they were fetched */
+		uint64_t fetched; /* index up to which they were fetched */
 		uint64_t released;
 		uint64_t checkpoint;
 		uint64_t checkpoint_term;
@@ -146,7 +148,10 @@ static struct rlog_request *list_take(struct request_list *list)
 
 /* --- log thread --- */
 
-/* Called with the lock; waits until there is something to do, preparing the next segment in the meantime. */
+/*
+ * Called with the lock; waits until there is something to do, preparing the next segment in the
+ * meantime.
+ */
 static struct rlog_request *next_requests(struct rnode *node)
 {
 	bool prepared = false;
@@ -271,7 +276,8 @@ static void tell_role(struct rnode *node)
 	node->role_pending = false;
 	rdrv_status(node->driver, &status);
 	if (node->config.ops->role)
-		node->config.ops->role(node->config.owner, status.role, status.term, leader, address);
+		node->config.ops->role(node->config.owner, status.role, status.term, leader,
+				       address);
 }
 
 static void node_role(void *owner)
@@ -392,7 +398,8 @@ static int submit(struct rnode *node, uint8_t type, const void *bytes, size_t le
 
 	if (node->dead)
 		return -EREMOTE;
-	ret = rdrv_may_submit(node->driver, node->n_pending + 1, node->pending_bytes + sizeof(*entry) + len);
+	ret = rdrv_may_submit(node->driver, node->n_pending + 1,
+			      node->pending_bytes + sizeof(*entry) + len);
 	if (ret)
 		return ret;
 	if (node->n_pending == node->cap_pending) {
@@ -453,21 +460,6 @@ void rnode_status(const struct rnode *node, struct rnode_status *status)
 
 /* --- applying --- */
 
-static void show_entry(const struct rlog_entry *from, struct rnode_entry *to)
-{
-	*to = (struct rnode_entry){
-		.index = from->index,
-		.term = from->term,
-		.type = from->type == WEFT_LOG_COMMAND ? RNODE_COMMAND :
-			from->type == WEFT_LOG_BARRIER ? RNODE_BARRIER :
-							 RNODE_CONFIG,
-		.leader = from->leader,
-		.bytes = from->len ? from->bytes : NULL,
-		.len = from->len,
-		.ctx = from->ctx,
-	};
-}
-
 unsigned int rnode_fetch(struct rnode *node, struct rnode_entry *entries, unsigned int max)
 {
 	unsigned int n = 0;
@@ -476,11 +468,12 @@ unsigned int rnode_fetch(struct rnode *node, struct rnode_entry *entries, unsign
 	while (!rdrv_window_at(&node->apply.queue, node->apply.fetched + 1) && !node->apply.stop)
 		pthread_cond_wait(&node->apply.wake, &node->apply.lock);
 	while (n < max) {
-		const struct rlog_entry *entry = rdrv_window_at(&node->apply.queue, node->apply.fetched + 1);
+		const struct rlog_entry *entry =
+			rdrv_window_at(&node->apply.queue, node->apply.fetched + 1);
 
 		if (!entry)
 			break;
-		show_entry(entry, &entries[n++]);
+		rlog_entry_show(entry, &entries[n++]);
 		node->apply.fetched++;
 	}
 	pthread_mutex_unlock(&node->apply.lock);
@@ -524,11 +517,15 @@ void rnode_checkpoint(struct rnode *node, uint64_t index, uint64_t term)
 static int check_config(const struct rnode_config *config, char *why)
 {
 	if (config->server && config->address && *config->address && config->directory &&
-	    (!config->segment_bytes || (config->segment_bytes >= SEGMENT_MIN && config->segment_bytes % WEFT_LOG_BLOCK == 0 &&
-					config->segment_bytes <= WEFT_LOG_SEGMENT_MAX)))
+	    (!config->segment_bytes ||
+	     (config->segment_bytes >= SEGMENT_MIN && config->segment_bytes % WEFT_LOG_BLOCK == 0 &&
+	      config->segment_bytes <= WEFT_LOG_SEGMENT_MAX)))
 		return 0;
-	snprintf(why, RNODE_WHY_MAX, "a voter needs an id, an address, a directory, and a segment size between %u MiB and "
-		 "1 GiB", SEGMENT_MIN >> 20);
+	snprintf(
+		why, RNODE_WHY_MAX,
+		"a voter needs an id, an address, a directory, and a segment size between %u MiB and "
+		"1 GiB",
+		SEGMENT_MIN >> 20);
 	return -EINVAL;
 }
 
@@ -559,8 +556,9 @@ int rnode_format(const struct rnode_config *config, char *why)
 	if (ret)
 		return ret;
 	raft_configuration_init(&conf);
-	ret = raft_configuration_add(&conf, config->server, config->address, RAFT_VOTER) ? -ENOMEM :
-		rdrv_conf_encode(&conf, &bytes, &len);
+	ret = raft_configuration_add(&conf, config->server, config->address, RAFT_VOTER)
+		      ? -ENOMEM
+		      : rdrv_conf_encode(&conf, &bytes, &len);
 	raft_configuration_close(&conf);
 	if (!ret && rdrv_conf_check(bytes, len))
 		ret = -EINVAL;
@@ -602,7 +600,8 @@ static int start_driver(struct rnode *node, const struct rlog_recovered *recover
 		return ret;
 	}
 	node->apply.fetched = node->apply.released = config->applied;
-	return rdrv_start(node->driver, now_ms(), recovered, config->applied, config->applied_term, why);
+	return rdrv_start(node->driver, now_ms(), recovered, config->applied, config->applied_term,
+			  why);
 }
 
 static void free_requests(struct rnode *node, struct request_list *list)

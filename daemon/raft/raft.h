@@ -13,14 +13,16 @@
  *	 <-------------------------------- bytes and entries counted until rnode_release() -------------------->
  *
  * What the state machine may rely on:
- *  - entries come in index order without gaps, each once a run, starting above the applied index given at the start;
- *  - an entry that was fetched is committed and durable in this voter's own log: it comes again after a crash until a
- *    checkpoint covers it;
+ *  - entries come in index order without gaps, each once a run, starting above the applied index
+ *    given at the start;
+ *  - an entry that was fetched is committed and durable in this voter's own log: it comes again
+ *    after a crash until a checkpoint covers it;
  *  - nothing above the last checkpoint published with rnode_checkpoint() ever leaves the log;
- *  - a new leader's first own entry is a barrier (RNODE_BARRIER with .leader set): when it is fetched, everything of
- *    earlier terms has been fetched before it.
+ *  - a new leader's first own entry is a barrier (RNODE_BARRIER with .leader set): when it is
+ *    fetched, everything of earlier terms has been fetched before it.
  *
- * The prefixes: libraft owns raft_, so this folder uses rnode_ (voter), rdrv_ (pure driver), rlog_ (log on disk).
+ * The prefixes: libraft owns raft_, so this folder uses rnode_ (voter), rdrv_ (pure driver), rlog_
+ * (log on disk).
  */
 #ifndef WEFT_DAEMON_RAFT_H
 #define WEFT_DAEMON_RAFT_H
@@ -61,20 +63,22 @@ enum rnode_role {
 /* Called on the loop thread. */
 struct rnode_ops {
 	/*
-	 * The role, the term or the known leader changed. leader is 0 while none is known. When this voter was the
-	 * leader before, lost() has been called for all that waited.
+	 * The role, the term or the known leader changed. leader is 0 while none is known. When
+	 * this voter was the leader before, lost() has been called for all that waited.
 	 */
-	void (*role)(void *owner, enum rnode_role role, uint64_t term, uint64_t leader, const char *address);
+	void (*role)(void *owner, enum rnode_role role, uint64_t term, uint64_t leader,
+		     const char *address);
 	/*
-	 * The submission that brought ctx is no longer followed: this voter stopped being the leader. The entry may
-	 * still commit and is then fetched with a NULL ctx; who asked must ask the new leader again. Optional when
-	 * no submission carries a ctx.
+	 * The submission that brought ctx is no longer followed: this voter stopped being the
+	 * leader. The entry may still commit and is then fetched with a NULL ctx; who asked must
+	 * ask the new leader again. Optional when no submission carries a ctx.
 	 */
 	void (*lost)(void *owner, void *ctx);
 	/*
-	 * The voter cannot go on: a write or a sync failed, or what it is told contradicts its log. why is one
-	 * sentence for the administrator. The process has to end: nothing is written after this call, nothing may
-	 * be answered. Never retried: after a failed sync the page cache no longer says what the disk holds.
+	 * The voter cannot go on: a write or a sync failed, or what it is told contradicts its log.
+	 * why is one sentence for the administrator. The process has to end: nothing is written
+	 * after this call, nothing may be answered. Never retried: after a failed sync the page
+	 * cache no longer says what the disk holds.
 	 */
 	void (*fatal)(void *owner, const char *why);
 };
@@ -92,7 +96,10 @@ struct rnode_config {
 	size_t queue_bytes;
 	unsigned int queue_entries;
 
-	/* The log kept for voters that lag, though a checkpoint covers it: the first limit reached counts. */
+	/*
+	 * The log kept for voters that lag, though a checkpoint covers it: the first limit reached
+	 * counts.
+	 */
 	uint64_t keep_bytes;		/* 0: 8 GiB */
 	uint64_t keep_ms;		/* 0: one hour */
 	unsigned int keep_percent;	/* of the file system; 0: 10 */
@@ -117,27 +124,34 @@ int rnode_format(const struct rnode_config *config, char *why);
 /*
  * rnode_start - open the log, check it, elect
  *
- * Blocks while the log is read (before the loop runs); the calling thread becomes the loop thread. A log that is
- * damaged below what was known to be durable, belongs to another cluster or server, or does not reach the state
- * machine's applied index is refused (-EUCLEAN; -ENOENT for no log) with a sentence in why; the directory is then left
- * as it was. Callbacks come from rnode_dispatch() only, never from here.
+ * Blocks while the log is read (before the loop runs); the calling thread becomes the loop thread.
+ * A log that is damaged below what was known to be durable, belongs to another cluster or server,
+ * or does not reach the state machine's applied index is refused (-EUCLEAN; -ENOENT for no log)
+ * with a sentence in why; the directory is then left as it was. Callbacks come from
+ * rnode_dispatch() only, never from here.
  */
 int rnode_start(const struct rnode_config *config, struct rnode **node, char *why);
 
 /*
  * rnode_stop - end the log thread and free the voter
  *
- * What was submitted and is not yet durable may or may not be in the log. rnode_wake() must have been called and the
- * apply thread joined before: bytes of fetched entries go away here.
+ * What was submitted and is not yet durable may or may not be in the log. rnode_wake() must have
+ * been called and the apply thread joined before: bytes of fetched entries go away here.
  */
 void rnode_stop(struct rnode *node);
 
-/* --- the loop: works with poll(2) as well as libuv (uv_poll_t on the descriptor, one uv_timer_t) --- */
+/*
+ * --- the loop: works with poll(2) as well as libuv (uv_poll_t on the descriptor, one uv_timer_t)
+ * ---
+ */
 
 /* Readable when rnode_dispatch() has something to do. */
 int rnode_fd(const struct rnode *node);
 
-/* Milliseconds until rnode_dispatch() is due, at least 0. Changes with each dispatch: ask again after it. */
+/*
+ * Milliseconds until rnode_dispatch() is due, at least 0. Changes with each dispatch: ask again
+ * after it.
+ */
 int rnode_timeout(const struct rnode *node);
 
 /* Does what is due; never blocks. Callbacks are called from here. */
@@ -150,28 +164,33 @@ void rnode_dispatch(struct rnode *node);
  * @bytes: copied; @len: 1 .. RNODE_ENTRY_MAX
  * @ctx: comes back with the entry in rnode_fetch(), or through ops->lost, exactly once
  *
- * What is submitted within one turn of the loop shares a batch, and batches that wait for the disk share a sync.
- * -EREMOTE: not the leader (see rnode_leader()); -EAGAIN: the queue is full, nothing was taken; -EMSGSIZE.
+ * What is submitted within one turn of the loop shares a batch, and batches that wait for the disk
+ * share a sync. -EREMOTE: not the leader (see rnode_leader()); -EAGAIN: the queue is full, nothing
+ * was taken; -EMSGSIZE.
  */
 int rnode_submit(struct rnode *node, const void *bytes, size_t len, void *ctx);
 
 /*
  * rnode_barrier - propose an entry without content
  *
- * When it is fetched this voter was still the leader after the call, and all that was committed before the call has
- * been fetched: reads may be answered from the applied state. Errors as rnode_submit().
+ * When it is fetched this voter was still the leader after the call, and all that was committed
+ * before the call has been fetched: reads may be answered from the applied state. Errors as
+ * rnode_submit().
  */
 int rnode_barrier(struct rnode *node, void *ctx);
 
 /*
  * rnode_may_read - may a read that arrived now be answered from the applied state?
  *
- * 0: yes, at once. -EAGAIN: only behind a rnode_barrier() (several voters: leadership is not known for sure).
- * -EREMOTE: not the leader, or its first own entry is not yet applied (released).
+ * 0: yes, at once. -EAGAIN: only behind a rnode_barrier() (several voters: leadership is not known
+ * for sure). -EREMOTE: not the leader, or its first own entry is not yet applied (released).
  */
 int rnode_may_read(const struct rnode *node);
 
-/* The leader's id, 0 if none is known; address may be NULL, its string is valid until the next dispatch. */
+/*
+ * The leader's id, 0 if none is known; address may be NULL, its string is valid until the next
+ * dispatch.
+ */
 uint64_t rnode_leader(const struct rnode *node, const char **address);
 
 /* --- applying: the apply thread --- */
@@ -180,7 +199,8 @@ uint64_t rnode_leader(const struct rnode *node, const char **address);
  * rnode_fetch - take the next committed entries, waiting for the first one
  * @entries: room for @max
  *
- * Returns how many, in index order; 0 after rnode_wake(). A large @max makes large write transactions.
+ * Returns how many, in index order; 0 after rnode_wake(). A large @max makes large write
+ * transactions.
  */
 unsigned int rnode_fetch(struct rnode *node, struct rnode_entry *entries, unsigned int max);
 
@@ -193,8 +213,9 @@ void rnode_release(struct rnode *node, uint64_t index);
 /*
  * rnode_checkpoint - the state machine's state up to index is durable
  *
- * To be called only after the sync that made it so. From here on entries up to index may leave the log, and a start
- * with an older state is refused. index must have been released. Any thread; lower indexes than before do nothing.
+ * To be called only after the sync that made it so. From here on entries up to index may leave the
+ * log, and a start with an older state is refused. index must have been released. Any thread; lower
+ * indexes than before do nothing.
  */
 void rnode_checkpoint(struct rnode *node, uint64_t index, uint64_t term);
 

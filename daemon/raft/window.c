@@ -2,8 +2,8 @@
 /*
  * window.c - consecutive log entries in memory, by index
  *
- * Loop thread only. A ring: entries come at the end, leave at the beginning, and are cut at the end when a leader
- * replaces them.
+ * Loop thread only. A ring: entries come at the end, leave at the beginning, and are cut at the end
+ * when a leader replaces them.
  */
 #include <errno.h>
 #include <stdlib.h>

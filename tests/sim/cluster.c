@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * cluster.c - events in virtual time: network, clients, faults, and the run from the first election to the last check
+ * cluster.c - events in virtual time: network, clients, faults, and the run from the first election
+ * to the last check
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 #include "engine.h"
 
-#define SETTLE_MS 120000	/* what a healed cluster has to come to rest */
+#define SETTLE_MS 120000 /* what a healed cluster has to come to rest */
 
 void sim_fail(struct sim_cluster *c, const char *format, ...)
 {
@@ -50,9 +51,12 @@ static bool before(const struct event *a, const struct event *b)
 	return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
-void sim_schedule(struct sim_cluster *c, uint64_t after_us, enum event_kind kind, struct voter *v, void *payload)
+void sim_schedule(struct sim_cluster *c, uint64_t after_us, enum event_kind kind, struct voter *v,
+		  void *payload)
 {
-	struct event event = { .at = c->now + after_us, .order = c->order++, .kind = kind, .payload = payload };
+	struct event event = {
+		.at = c->now + after_us, .order = c->order++, .kind = kind, .payload = payload
+	};
 	size_t i = c->n_heap++;
 
 	if (v) {
@@ -108,7 +112,8 @@ static void message_free(struct raft_message *m)
 }
 
 /* As it would be parsed at the other end: nothing is shared with the sender. */
-static struct raft_message *message_copy(const struct raft_message *from, const struct voter *sender)
+static struct raft_message *message_copy(const struct raft_message *from,
+					 const struct voter *sender)
 {
 	struct raft_message *m = malloc(sizeof(*m));
 	char address[32];
@@ -186,7 +191,7 @@ static void network_fault(struct sim_cluster *c)
 	c->loss = sim_chance(c, 300) ? (unsigned int)sim_below(&c->random, 300) : 0;
 	c->delay_us = 200 + sim_below(&c->random, sim_chance(c, 200) ? 100000 : 2000);
 	for (unsigned int i = 0; i < n; i++) {
-		if (kind == 0)	/* cut off, both ways */
+		if (kind == 0) /* cut off, both ways */
 			c->cut[i][lonely] = c->cut[lonely][i] = true;
 		else if (kind == 1) /* hears nobody */
 			c->cut[i][lonely] = true;
@@ -212,7 +217,8 @@ static void change_voters(struct sim_cluster *c, struct voter *v)
 
 		if (i == which)
 			role = role == RAFT_VOTER ? RAFT_STANDBY : RAFT_VOTER;
-		if (raft_configuration_add(&next, conf->servers[i].id, conf->servers[i].address, role))
+		if (raft_configuration_add(&next, conf->servers[i].id, conf->servers[i].address,
+					   role))
 			abort();
 	}
 	if (rdrv_conf_voters(&next) > 1)
@@ -221,8 +227,9 @@ static void change_voters(struct sim_cluster *c, struct voter *v)
 }
 
 /*
- * Entries that one follower is still writing when their leader forgets them: it is cut off from the others, its disk and
- * the follower's stall, then it loses power and comes back soon enough to vote for somebody else.
+ * Entries that one follower is still writing when their leader forgets them: it is cut off from the
+ * others, its disk and the follower's stall, then it loses power and comes back soon enough to vote
+ * for somebody else.
  */
 static void orphan_writes(struct sim_cluster *c, struct voter *leader)
 {
@@ -263,7 +270,8 @@ static void fault_event(struct sim_cluster *c)
 	case 1:
 		if (v->alive) {
 			voter_crash(v, sim_chance(c, 600));
-			sim_schedule(c, 1000 + sim_below(&c->random, 3000000), EVENT_START, v, NULL);
+			sim_schedule(c, 1000 + sim_below(&c->random, 3000000), EVENT_START, v,
+				     NULL);
 		}
 		break;
 	case 2:
@@ -350,8 +358,10 @@ static void end_run(struct sim_cluster *c)
 	heal(c);
 	run_until(c, c->now + SETTLE_MS * 1000ull, true);
 	if (!c->result->failed && !oracle_settled(c)) {
-		sim_fail(c, "healed for %d s, the voters do not agree: applied %" PRIu64 ", %" PRIu64 ", %" PRIu64
-			 ", acknowledged %" PRIu64, SETTLE_MS / 1000, c->voters[0].applied, c->voters[1].applied,
+		sim_fail(c,
+			 "healed for %d s, the voters do not agree: applied %" PRIu64 ", %" PRIu64
+			 ", %" PRIu64 ", acknowledged %" PRIu64,
+			 SETTLE_MS / 1000, c->voters[0].applied, c->voters[1].applied,
 			 c->voters[2].applied, c->acknowledged);
 	}
 }

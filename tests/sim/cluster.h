@@ -2,12 +2,12 @@
 /*
  * cluster.h - voters in virtual time: real driver, real log, simulated disks and network
  *
- * Everything happens in one thread, in an order that a seed decides: a run is repeated exactly by its seed. Each voter has a
- * disk (disk.h), a queue of log requests that is worked on in the background, and a state machine. What is checked all the
- * time:
+ * Everything happens in one thread, in an order that a seed decides: a run is repeated exactly by
+ * its seed. Each voter has a disk (disk.h), a queue of log requests that is worked on in the
+ * background, and a state machine. What is checked all the time:
  *  - an index, once applied anywhere, has one content for ever, on every voter, after every crash;
- *  - what a leader calls committed is durable in the logs of a majority; what a voter acknowledges, in its own; and it
- *    speaks of no term, and gives no vote, that is not;
+ *  - what a leader calls committed is durable in the logs of a majority; what a voter acknowledges,
+ *    in its own; and it speaks of no term, and gives no vote, that is not;
  *  - what was acknowledged is applied;
  *  - a term has at most one leader;
  *  - states are equal at equal applied index;
@@ -31,7 +31,11 @@ struct sim_machine_ops {
 	bool (*sync)(void *state);
 	/* A number that is equal for equal states. */
 	uint64_t (*hash)(void *state);
-	/* The next two are NULL where the state cannot be copied: for a voter alone. Puts a durable copy of another voter's state, as it was at index, beside the own one; false: cannot. */
+	/*
+	 * Puts a durable copy of another voter's state, as it was at index, beside the own one;
+	 * false: cannot. This and the next are NULL where a state cannot be copied: for a voter
+	 * alone.
+	 */
 	bool (*copy)(void *state, void *from_medium, uint64_t index, uint64_t term);
 	/* That copy, if it is of index, is the state from now on. */
 	void (*adopt)(void *state, uint64_t index);

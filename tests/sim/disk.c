@@ -2,9 +2,10 @@
 /*
  * disk.c - the model behind disk.h
  *
- * A file is its current bytes plus, for each block that was written since the last sync, the versions that it had: the
- * synced one first. A name is a reference to a file; the directory is a list of names plus the changes to it since it was
- * synced. A power cut picks versions and forgets the rest.
+ * A file is its current bytes plus, for each block that was written since the last sync, the
+ * versions that it had: the synced one first. A name is a reference to a file; the directory is a
+ * list of names plus the changes to it since it was synced. A power cut picks versions and forgets
+ * the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,15 +23,15 @@ struct block {
 };
 
 struct sim_file {
-	struct sim_file *next;	/* of all files */
-	uint8_t *bytes;		/* current */
+	struct sim_file *next; /* of all files */
+	uint8_t *bytes; /* current */
 	uint64_t size;
 	uint64_t room;
-	uint64_t *sizes;	/* since the last sync, the synced one first; empty: not changed */
+	uint64_t *sizes; /* since the last sync, the synced one first; empty: not changed */
 	size_t n_sizes;
-	struct block *blocks;	/* written since the last sync */
+	struct block *blocks; /* written since the last sync */
 	size_t n_blocks;
-	size_t *block_of;	/* index into blocks + 1 for each block number; 0: none */
+	size_t *block_of; /* index into blocks + 1 for each block number; 0: none */
 	size_t n_block_of;
 };
 
@@ -54,13 +55,13 @@ struct change {
 };
 
 struct sim_disk {
-	struct rlog_io io;	/* first */
+	struct rlog_io io; /* first */
 	uint64_t random;
 	unsigned int tear;
 	struct sim_file *files;
 	struct directory current;
 	struct directory synced;
-	struct change *changes;	/* between the two */
+	struct change *changes; /* between the two */
 	size_t n_changes;
 	uint64_t operations;
 	uint64_t cut_at;
@@ -147,7 +148,8 @@ static void change(struct sim_disk *disk, enum change_kind kind, const char *nam
 {
 	struct change *c;
 
-	disk->changes = must(realloc(disk->changes, (disk->n_changes + 1) * sizeof(*disk->changes)));
+	disk->changes =
+		must(realloc(disk->changes, (disk->n_changes + 1) * sizeof(*disk->changes)));
 	c = &disk->changes[disk->n_changes++];
 	*c = (struct change){ .kind = kind, .file = file };
 	snprintf(c->name, sizeof(c->name), "%s", name);
@@ -208,7 +210,8 @@ static void file_room(struct sim_file *file, uint64_t size, unsigned int tear)
 	}
 	if (blocks > file->n_block_of) {
 		file->block_of = must(realloc(file->block_of, blocks * sizeof(*file->block_of)));
-		memset(file->block_of + file->n_block_of, 0, (blocks - file->n_block_of) * sizeof(*file->block_of));
+		memset(file->block_of + file->n_block_of, 0,
+		       (blocks - file->n_block_of) * sizeof(*file->block_of));
 		file->n_block_of = blocks;
 	}
 }
@@ -230,7 +233,8 @@ static void keep_version(struct sim_file *file, uint64_t number, unsigned int te
 
 	memcpy(copy, file->bytes + number * tear, tear);
 	if (!file->block_of[number]) {
-		file->blocks = must(realloc(file->blocks, (file->n_blocks + 1) * sizeof(*file->blocks)));
+		file->blocks =
+			must(realloc(file->blocks, (file->n_blocks + 1) * sizeof(*file->blocks)));
 		file->blocks[file->n_blocks] = (struct block){ .number = number };
 		file->block_of[number] = ++file->n_blocks;
 	}
@@ -254,8 +258,8 @@ static void settle_range(struct sim_file *file, uint64_t offset, uint64_t len, u
 	}
 }
 
-int sim_file_write(struct sim_disk *disk, struct sim_file *file, const void *buf, size_t len, uint64_t offset,
-		   bool durable)
+int sim_file_write(struct sim_disk *disk, struct sim_file *file, const void *buf, size_t len,
+		   uint64_t offset, bool durable)
 {
 	unsigned int tear = disk->tear;
 	bool partly;
@@ -344,7 +348,8 @@ static int io_open(struct rlog_io *io, const char *name, bool create)
 			disk->handles[i] = file;
 			return (int)i;
 		}
-	disk->handles = must(realloc(disk->handles, (disk->n_handles + 1) * sizeof(*disk->handles)));
+	disk->handles =
+		must(realloc(disk->handles, (disk->n_handles + 1) * sizeof(*disk->handles)));
 	disk->handles[disk->n_handles] = file;
 	return (int)disk->n_handles++;
 }
@@ -369,7 +374,8 @@ static int io_read(struct rlog_io *io, int handle, void *buf, size_t len, uint64
 	return 0;
 }
 
-static int io_write(struct rlog_io *io, int file, const void *buf, size_t len, uint64_t offset, bool durable)
+static int io_write(struct rlog_io *io, int file, const void *buf, size_t len, uint64_t offset,
+		    bool durable)
 {
 	if (len % WEFT_LOG_BLOCK || offset % WEFT_LOG_BLOCK || (uintptr_t)buf % WEFT_LOG_BLOCK) {
 		fprintf(stderr, "a write that is not aligned\n");
@@ -477,7 +483,8 @@ static void file_cut(struct sim_disk *disk, struct sim_file *file)
 
 		/* The last version is the current one. */
 		if (v < block->n)
-			memcpy(file->bytes + block->number * disk->tear, block->versions[v], disk->tear);
+			memcpy(file->bytes + block->number * disk->tear, block->versions[v],
+			       disk->tear);
 	}
 	if (file->n_sizes) {
 		size_t v = sim_below(&disk->random, file->n_sizes + 1);

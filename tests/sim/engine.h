@@ -65,7 +65,10 @@ struct voter {
 	uint64_t applied_term;
 	uint64_t seen_commit;
 
-	/* What its log holds durably: terms by index; below base anything is covered by a checkpoint. */
+	/*
+	 * What its log holds durably: terms by index; below base anything is covered by a
+	 * checkpoint.
+	 */
 	uint64_t *durable;
 	size_t n_durable;
 	uint64_t durable_base;
@@ -114,7 +117,8 @@ struct sim_cluster {
 void sim_fail(struct sim_cluster *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_note(struct sim_cluster *c, const struct voter *v, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void sim_schedule(struct sim_cluster *c, uint64_t after_us, enum event_kind kind, struct voter *v, void *payload);
+void sim_schedule(struct sim_cluster *c, uint64_t after_us, enum event_kind kind, struct voter *v,
+		  void *payload);
 void sim_send(struct voter *from, const struct raft_message *message);
 bool sim_chance(struct sim_cluster *c, unsigned int of_1000);
 

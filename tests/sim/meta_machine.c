@@ -2,8 +2,8 @@
 /*
  * meta_machine.c - the metadata state machine under the simulation
  *
- * Its database lies in a real directory, its writes are mirrored into a disk of its own (disk.h). When the voter crashes,
- * what a disk could hold then is written out and opened again.
+ * Its database lies in a real directory, its writes are mirrored into a disk of its own (disk.h).
+ * When the voter crashes, what a disk could hold then is written out and opened again.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void must(int err)
 
 /* --- commands --- */
 
-static void entry_of(struct meta_buffer *entry, enum weft_m_entry_type type, const void *body, size_t len, const char *name)
+static void entry_of(struct meta_buffer *entry, enum weft_m_entry_type type, const void *body,
+		     size_t len, const char *name)
 {
 	must(meta_entry_begin(entry, type));
 	must(meta_buffer_put(entry, body, len));
@@ -57,13 +58,21 @@ static void entry_of(struct meta_buffer *entry, enum weft_m_entry_type type, con
 /* The entries that a cluster begins with; only the first of each kind does anything. */
 static void beginning(struct meta_buffer *entry, unsigned int which)
 {
-	struct weft_e_cluster cluster = { .uuid = { 1 }, .incarnation = cpu_to_le32(1), .name_len = cpu_to_le32(3) };
+	struct weft_e_cluster cluster = { .uuid = { 1 },
+					  .incarnation = cpu_to_le32(1),
+					  .name_len = cpu_to_le32(3) };
 	struct weft_e_volume volume = {
-		.info = { .k = cpu_to_le32(1), .m = cpu_to_le32(0), .chunk_size = cpu_to_le32(1 << 22),
+		.info = { .k = cpu_to_le32(1),
+			  .m = cpu_to_le32(0),
+			  .chunk_size = cpu_to_le32(1 << 22),
 			  .inline_max = cpu_to_le32(1900) },
-		.name_key = { 3, 1, 4 }, .mode = cpu_to_le32(0755), .name_len = cpu_to_le32(4),
+		.name_key = { 3, 1, 4 },
+		.mode = cpu_to_le32(0755),
+		.name_len = cpu_to_le32(4),
 	};
-	struct weft_e_mount mount = { .client = { 1 }, .volume = cpu_to_le64(made.volume), .name_len = cpu_to_le32(6) };
+	struct weft_e_mount mount = { .client = { 1 },
+				      .volume = cpu_to_le64(made.volume),
+				      .name_len = cpu_to_le32(6) };
 
 	switch (which) {
 	case 0:
@@ -86,7 +95,8 @@ static void put_time(struct tlv_writer *w)
 
 static uint16_t put_request(struct tlv_writer *w, uint64_t random)
 {
-	struct weft_create create = { .mode = cpu_to_le32(random & 0x100 ? S_IFREG | 0644 : S_IFDIR | 0755) };
+	struct weft_create create = { .mode = cpu_to_le32(random & 0x100 ? S_IFREG | 0644
+									 : S_IFDIR | 0755) };
 	char name[64], other[64];
 
 	snprintf(name, sizeof(name), "name-%u", (unsigned int)(random >> 16) % NAMES);
@@ -122,7 +132,8 @@ static void request(struct meta_buffer *entry, uint64_t random)
 	tlv_writer_init(&w, WEFT_PAYLOAD_MAX);
 	op = put_request(&w, random);
 	must(tlv_finish(&w));
-	if (meta_request_parse(op, made.session, ++sequences[slot], slot, w.data, w.len, entry, &ask, &why)) {
+	if (meta_request_parse(op, made.session, ++sequences[slot], slot, w.data, w.len, entry,
+			       &ask, &why)) {
 		fprintf(stderr, "not a request: %s\n", why);
 		abort();
 	}
@@ -179,8 +190,9 @@ static bool meta_machine_apply(void *state, const struct rnode_entry *entries, u
 
 		tlv_writer_reset(&m->outcome.answer);
 		m->outcome.status = 0;
-		err = e->type != RNODE_COMMAND ? meta_apply_nothing(&m->state, e->index, e->term) :
-			meta_apply(&m->state, e->index, e->term, e->bytes, e->len, &m->outcome);
+		err = e->type != RNODE_COMMAND ? meta_apply_nothing(&m->state, e->index, e->term)
+					       : meta_apply(&m->state, e->index, e->term, e->bytes,
+							    e->len, &m->outcome);
 	}
 	if (!err)
 		err = meta_state_commit(&m->state);
@@ -230,7 +242,8 @@ static void remove_directory(const char *directory)
 
 static void make_directory(char *directory, size_t size)
 {
-	snprintf(directory, size, "%s/weft-sim-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	snprintf(directory, size, "%s/weft-sim-XXXXXX",
+		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	if (!mkdtemp(directory))
 		must(-ENOENT);
 }

@@ -2,9 +2,9 @@
 /*
  * model.c - the smallest state machine: a running hash of everything applied
  *
- * Its medium remembers every state since the last sync; after a power cut it is at a random one of them, as a database
- * whose transactions are atomic but not yet synced. A copy for another voter is taken from the medium's history, so that it
- * is exactly the state at the asked index.
+ * Its medium remembers every state since the last sync; after a power cut it is at a random one of
+ * them, as a database whose transactions are atomic but not yet synced. A copy for another voter is
+ * taken from the medium's history, so that it is exactly the state at the asked index.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +19,11 @@ struct state {
 
 struct medium {
 	struct state synced;
-	struct state copy;	/* of another voter's state */
-	struct state *since;	/* states after it, the last one is current */
+	struct state copy; /* of another voter's state */
+	struct state *since; /* states after it, the last one is current */
 	size_t n;
 	size_t cap;
-	struct state *history;	/* every state ever, by applied index */
+	struct state *history; /* every state ever, by applied index */
 	size_t n_history;
 };
 
@@ -45,7 +45,8 @@ static void push(struct medium *m, const struct state *s)
 		m->history = realloc(m->history, 2 * (s->applied + 1) * sizeof(*m->history));
 		if (!m->history)
 			abort();
-		memset(m->history + m->n_history, 0, (2 * (s->applied + 1) - m->n_history) * sizeof(*m->history));
+		memset(m->history + m->n_history, 0,
+		       (2 * (s->applied + 1) - m->n_history) * sizeof(*m->history));
 		m->n_history = 2 * (s->applied + 1);
 	}
 	m->history[s->applied] = *s;
@@ -72,8 +73,8 @@ static bool model_apply(void *state, const struct rnode_entry *entries, unsigned
 			continue;
 		next.applied = entries[i].index;
 		next.term = entries[i].term;
-		next.hash = next.hash * 0x100000001b3ull + weft_crc32c((u32)entries[i].term, entries[i].bytes,
-								       entries[i].len);
+		next.hash = next.hash * 0x100000001b3ull +
+			    weft_crc32c((u32)entries[i].term, entries[i].bytes, entries[i].len);
 		push(m, &next);
 	}
 	return true;

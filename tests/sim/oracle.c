@@ -39,8 +39,10 @@ void oracle_applied(struct voter *v, const struct rnode_entry *entry)
 	uint32_t crc = weft_crc32c((u32)entry->type, entry->bytes, entry->len);
 
 	if (fact->known && (fact->term != entry->term || fact->crc != crc)) {
-		sim_fail(c, "voter %u applies entry %" PRIu64 " of term %" PRIu64 ", but it was committed as of term %"
-			 PRIu64 "%s", v->number + 1, entry->index, entry->term, fact->term,
+		sim_fail(c,
+			 "voter %u applies entry %" PRIu64 " of term %" PRIu64
+			 ", but it was committed as of term %" PRIu64 "%s",
+			 v->number + 1, entry->index, entry->term, fact->term,
 			 fact->term == entry->term ? " with other content" : "");
 		return;
 	}
@@ -60,8 +62,9 @@ void oracle_state(struct voter *v, uint64_t index, uint64_t hash)
 	struct fact *fact = fact_at(v->c, index);
 
 	if (fact->has_state && fact->state != hash)
-		sim_fail(v->c, "voter %u has another state at entry %" PRIu64 " than there was before", v->number + 1,
-			 index);
+		sim_fail(v->c,
+			 "voter %u has another state at entry %" PRIu64 " than there was before",
+			 v->number + 1, index);
 	fact->has_state = true;
 	fact->state = hash;
 }
@@ -72,7 +75,8 @@ void oracle_leader(struct voter *v, uint64_t term)
 
 	c->leaders = grow(c->leaders, &c->n_leaders, term, sizeof(*c->leaders));
 	if (c->leaders[term] && c->leaders[term] != v->number + 1)
-		sim_fail(c, "term %" PRIu64 " has two leaders, %" PRIu64 " and %u", term, c->leaders[term], v->number + 1);
+		sim_fail(c, "term %" PRIu64 " has two leaders, %" PRIu64 " and %u", term,
+			 c->leaders[term], v->number + 1);
 	if (!c->leaders[term])
 		c->result->elections++;
 	c->leaders[term] = v->number + 1;
@@ -99,7 +103,10 @@ void oracle_committed(struct voter *v)
 	v->seen_commit = status.commit_index;
 	if (status.role != RNODE_LEADER)
 		return;
-	/* Behind a checkpoint only the past knows the term; what is not in the leader's own log yet is of its term. */
+	/*
+	 * Behind a checkpoint only the past knows the term; what is not in the leader's own log yet
+	 * is of its term.
+	 */
 	term = status.term;
 	if (status.commit_index <= v->durable_base)
 		term = fact_at(c, status.commit_index)->term;
@@ -112,8 +119,11 @@ void oracle_committed(struct voter *v)
 		have += holds(&c->voters[conf->servers[i].id - 1], status.commit_index, term);
 	}
 	if (have <= voters / 2)
-		sim_fail(c, "voter %u calls entry %" PRIu64 " of term %" PRIu64 " committed, but only %u of %u logs hold it "
-			 "durably", v->number + 1, status.commit_index, term, have, voters);
+		sim_fail(c,
+			 "voter %u calls entry %" PRIu64 " of term %" PRIu64
+			 " committed, but only %u of %u logs hold it "
+			 "durably",
+			 v->number + 1, status.commit_index, term, have, voters);
 }
 
 /* The term a message speaks of; 0: none that has to be durable. */
@@ -142,18 +152,22 @@ void oracle_sent(struct voter *v, const struct raft_message *m)
 	uint64_t index = result->last_log_index;
 
 	if (term_of(m) > v->durable_term)
-		sim_fail(v->c, "voter %u speaks of term %" PRIu64 ", but on its disk stands %" PRIu64, v->number + 1,
-			 term_of(m), v->durable_term);
+		sim_fail(v->c,
+			 "voter %u speaks of term %" PRIu64 ", but on its disk stands %" PRIu64,
+			 v->number + 1, term_of(m), v->durable_term);
 	if (m->type == RAFT_REQUEST_VOTE_RESULT && m->request_vote_result.vote_granted &&
-	    !m->request_vote_result.pre_vote && term_of(m) == v->durable_term && v->durable_vote != m->server_id)
-		sim_fail(v->c, "voter %u votes for %llu, but on its disk stands %" PRIu64, v->number + 1, m->server_id,
-			 v->durable_vote);
+	    !m->request_vote_result.pre_vote && term_of(m) == v->durable_term &&
+	    v->durable_vote != m->server_id)
+		sim_fail(v->c, "voter %u votes for %llu, but on its disk stands %" PRIu64,
+			 v->number + 1, m->server_id, v->durable_vote);
 	/* One of an earlier term was true when it was made. */
 	if (m->type != RAFT_APPEND_ENTRIES_RESULT || result->rejected || !index ||
 	    result->term != v->driver->raft.current_term)
 		return;
 	if (!holds(v, index, rdrv_term_of(v->driver, index)))
-		sim_fail(v->c, "voter %u acknowledges entry %" PRIu64 ", but does not hold it durably", v->number + 1, index);
+		sim_fail(v->c,
+			 "voter %u acknowledges entry %" PRIu64 ", but does not hold it durably",
+			 v->number + 1, index);
 }
 
 void oracle_appended(struct voter *v, const struct rlog_request *request)
@@ -201,7 +215,8 @@ bool oracle_settled(struct sim_cluster *c)
 		struct voter *v = &c->voters[i];
 		struct rnode_status status;
 
-		if (!v->alive || v->applied != applied || v->applied < c->acknowledged || v->busy || v->n_queue)
+		if (!v->alive || v->applied != applied || v->applied < c->acknowledged || v->busy ||
+		    v->n_queue)
 			return false;
 		rdrv_status(v->driver, &status);
 		if (status.commit_index != applied || status.last_index != applied)

@@ -38,7 +38,8 @@ static void add(struct sim_result *sum, const struct sim_result *r)
 }
 
 /* The seed of the first run that fails, 0 if none. */
-static uint64_t run_many(struct sim_plan *plan, uint64_t runs, struct sim_result *sum, struct sim_result *last)
+static uint64_t run_many(struct sim_plan *plan, uint64_t runs, struct sim_result *sum,
+			 struct sim_result *last)
 {
 	uint64_t seed = number_of("SEED", 0);
 	uint64_t first = seed ? seed : 1;
@@ -59,9 +60,10 @@ bool program_expect_sound(const char *name, struct sim_plan plan, unsigned int r
 	struct sim_result sum, last;
 	uint64_t seed = run_many(&plan, runs * number_of("SOAK", 1), &sum, &last);
 
-	printf("# %s: %" PRIu64 " applied, %" PRIu64 " acknowledged, %" PRIu64 " crashes (%" PRIu64 " power cuts), %" PRIu64
-	       " elections, %" PRIu64 " copies, %" PRIu64 " trims\n", name, sum.applied, sum.acknowledged, sum.crashes,
-	       sum.power_cuts, sum.elections, sum.installs, sum.trims);
+	printf("# %s: %" PRIu64 " applied, %" PRIu64 " acknowledged, %" PRIu64 " crashes (%" PRIu64
+	       " power cuts), %" PRIu64 " elections, %" PRIu64 " copies, %" PRIu64 " trims\n",
+	       name, sum.applied, sum.acknowledged, sum.crashes, sum.power_cuts, sum.elections,
+	       sum.installs, sum.trims);
 	if (seed)
 		printf("# SEED=%" PRIu64 ": %s\n", seed, last.what);
 	return report(!seed, name);

@@ -2,8 +2,8 @@
 /*
  * program.h - many runs of one plan, one line of TAP
  *
- * Environment: SEED=N runs that seed only, and tells what happens; SOAK=N makes N times as many runs. Without SEED the runs
- * begin at 1: the same in every build.
+ * Environment: SEED=N runs that seed only, and tells what happens; SOAK=N makes N times as many
+ * runs. Without SEED the runs begin at 1: the same in every build.
  */
 #ifndef WEFT_SIM_PROGRAM_H
 #define WEFT_SIM_PROGRAM_H

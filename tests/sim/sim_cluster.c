@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * sim_cluster.c - several voters, a network that loses, repeats, delays and cuts, disks that stall, power that goes
+ * sim_cluster.c - several voters, a network that loses, repeats, delays and cuts, disks that stall,
+ * power that goes
  */
 #include "program.h"
 

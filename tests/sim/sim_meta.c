@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * sim_meta.c - the metadata service's voter: log and LMDB on disks that lose power between any two operations
+ * sim_meta.c - the metadata service's voter: log and LMDB on disks that lose power between any two
+ * operations
  */
 #include "program.h"
 

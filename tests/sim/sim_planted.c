@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * sim_planted.c - bugs that are put into the voter on purpose: the simulation must find each of them
+ * sim_planted.c - bugs that are put into the voter on purpose: the simulation must find each of
+ * them
  */
 #include "program.h"
 
 int main(void)
 {
 	struct sim_plan one = { .voters = 1, .virtual_ms = 20000, .machine = &sim_model_machine };
-	struct sim_plan three = { .voters = 3, .virtual_ms = 20000, .machine = &sim_model_machine, .orphans = true };
+	struct sim_plan three = {
+		.voters = 3, .virtual_ms = 20000, .machine = &sim_model_machine, .orphans = true
+	};
 
 	three.bugs = RDRV_BUG_STALE_COMPLETION;
 	program_expect_found("a_stale_log_completion_that_is_believed_is_found", three, 100);

@@ -8,6 +8,8 @@ int main(void)
 {
 	struct sim_plan plan = { .voters = 1, .virtual_ms = 20000, .machine = &sim_model_machine };
 
-	program_expect_sound("invariant_1_what_was_acknowledged_survives_power_cuts_of_the_only_voter", plan, 300);
+	program_expect_sound(
+		"invariant_1_what_was_acknowledged_survives_power_cuts_of_the_only_voter", plan,
+		300);
 	return program_end();
 }

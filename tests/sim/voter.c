@@ -2,8 +2,9 @@
 /*
  * voter.c - a simulated voter: what node.c does with threads, done by events
  *
- * The log thread is busy for a while with what it was given; its disk operations then happen all at once, and power may go
- * between any two of them. Its answers reach the loop later still. The apply thread takes a random number of entries.
+ * The log thread is busy for a while with what it was given; its disk operations then happen all at
+ * once, and power may go between any two of them. Its answers reach the loop later still. The apply
+ * thread takes a random number of entries.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -109,7 +110,8 @@ static void on_role(void *owner)
 	struct rnode_status status;
 
 	rdrv_status(v->driver, &status);
-	sim_note(v->c, v, "role %d term %" PRIu64 " leader %" PRIu64, status.role, status.term, status.leader);
+	sim_note(v->c, v, "role %d term %" PRIu64 " leader %" PRIu64, status.role, status.term,
+		 status.leader);
 	if (status.role == RNODE_LEADER)
 		oracle_leader(v, status.term);
 }
@@ -251,8 +253,10 @@ void voter_start(struct voter *v)
 		c->plan->machine->crash(v->machine, v->medium, false, &c->random);
 		v->machine = c->plan->machine->open(v->medium, &v->applied, &v->applied_term);
 	}
-	sim_note(c, v, "starts: log %" PRIu64 "..%" PRIu64 " checkpoint %" PRIu64 " applied %" PRIu64,
-		 recovered.first_index, recovered.last_index, recovered.state.checkpoint_index, v->applied);
+	sim_note(c, v,
+		 "starts: log %" PRIu64 "..%" PRIu64 " checkpoint %" PRIu64 " applied %" PRIu64,
+		 recovered.first_index, recovered.last_index, recovered.state.checkpoint_index,
+		 v->applied);
 	if (v->applied)
 		oracle_state(v, v->applied, c->plan->machine->hash(v->machine));
 	oracle_recovered(v, &recovered);
@@ -406,7 +410,8 @@ static void disk_event(struct voter *v)
 	v->working = NULL;
 	v->busy = false;
 	/* A loop that has much to do hears of it late. */
-	sim_schedule(c, sim_below(&c->random, sim_chance(c, 20) ? 300000 : 1000), EVENT_LOGGED, v, NULL);
+	sim_schedule(c, sim_below(&c->random, sim_chance(c, 20) ? 300000 : 1000), EVENT_LOGGED, v,
+		     NULL);
 	work_begin(v);
 }
 
@@ -422,21 +427,6 @@ static void logged_event(struct voter *v)
 		rdrv_logged(v->driver, v->c->now / 1000, done);
 		done = next;
 	}
-}
-
-static void show(const struct rlog_entry *from, struct rnode_entry *to)
-{
-	*to = (struct rnode_entry){
-		.index = from->index,
-		.term = from->term,
-		.type = from->type == WEFT_LOG_COMMAND ? RNODE_COMMAND :
-			from->type == WEFT_LOG_BARRIER ? RNODE_BARRIER :
-							 RNODE_CONFIG,
-		.leader = from->leader,
-		.bytes = from->len ? from->bytes : NULL,
-		.len = from->len,
-		.ctx = from->ctx,
-	};
 }
 
 /* Applies n entries and now and then publishes a checkpoint; false: the power went. */
@@ -471,7 +461,7 @@ static void apply_event(struct voter *v)
 	if (!entries)
 		abort();
 	for (size_t i = 0; i < n; i++) {
-		show(v->queue[i], &entries[i]);
+		rlog_entry_show(v->queue[i], &entries[i]);
 		oracle_applied(v, &entries[i]);
 	}
 	v->applying = false;

@@ -2,9 +2,10 @@
 /*
  * watch.c - what a library does to its file, mirrored into the disk model
  *
- * The calls below take the place of libc's for the whole process: a shared library resolves them to the program's. Those on
- * a watched file go to the model first, and fail as it says; then they are done to the real file, which mappings read.
- * Syncs are done to the model only. Everything else passes through.
+ * The calls below take the place of libc's for the whole process: a shared library resolves them to
+ * the program's. Those on a watched file go to the model first, and fail as it says; then they are
+ * done to the real file, which mappings read. Syncs are done to the model only. Everything else
+ * passes through.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static struct {
 static struct {
 	struct sim_disk *disk;
 	struct sim_file *file;
-	bool durable;		/* opened with O_DSYNC */
+	bool durable; /* opened with O_DSYNC */
 } files[FILES];
 
 void sim_disk_watch(struct sim_disk *disk, const char *directory, const char *name)
@@ -120,8 +121,8 @@ static ssize_t write_vector(int fd, const struct iovec *iov, int n, off_t offset
 	off_t at = offset;
 
 	for (int i = 0; i < n && watched(fd); i++) {
-		int ret = sim_file_write(files[fd].disk, files[fd].file, iov[i].iov_base, iov[i].iov_len, (uint64_t)at,
-					 files[fd].durable);
+		int ret = sim_file_write(files[fd].disk, files[fd].file, iov[i].iov_base,
+					 iov[i].iov_len, (uint64_t)at, files[fd].durable);
 
 		if (ret)
 			return give(ret);
@@ -194,7 +195,8 @@ int fsync(int fd)
 
 int ftruncate(int fd, off_t size)
 {
-	int ret = watched(fd) ? sim_file_truncate(files[fd].disk, files[fd].file, (uint64_t)size) : 0;
+	int ret =
+		watched(fd) ? sim_file_truncate(files[fd].disk, files[fd].file, (uint64_t)size) : 0;
 
 	return ret ? give(ret) : (int)syscall(SYS_ftruncate, fd, size);
 }

@@ -64,7 +64,12 @@ static void on_fatal(void *owner, const char *why)
 }
 
 static const struct rdrv_ops ops = {
-	.log = on_log, .send = on_send, .apply = on_apply, .lost = on_lost, .role = on_role, .fatal = on_fatal,
+	.log = on_log,
+	.send = on_send,
+	.apply = on_apply,
+	.lost = on_lost,
+	.role = on_role,
+	.fatal = on_fatal,
 };
 
 static void conf_of(struct raft_configuration *conf, unsigned int voters)
@@ -82,8 +87,16 @@ static void conf_of(struct raft_configuration *conf, unsigned int voters)
 static void start(struct fixture *f, unsigned int voters, uint64_t term)
 {
 	struct rdrv_config config = {
-		.server = 1, .address = "v1", .seed = 1, .election_ms = 400, .heartbeat_ms = 80,
-		.queue_bytes = 1 << 20, .queue_entries = 1000, .cache_bytes = 1 << 20, .ops = &ops, .owner = f,
+		.server = 1,
+		.address = "v1",
+		.seed = 1,
+		.election_ms = 400,
+		.heartbeat_ms = 80,
+		.queue_bytes = 1 << 20,
+		.queue_entries = 1000,
+		.cache_bytes = 1 << 20,
+		.ops = &ops,
+		.owner = f,
 	};
 	struct raft_configuration conf;
 	struct rlog_entry *entry;
@@ -156,16 +169,22 @@ static void hear(struct fixture *f, raft_id from, struct raft_message m)
 }
 
 /* n entries of entry_term behind (prev, prev_term), from the leader of term. */
-static void hear_entries(struct fixture *f, raft_id from, uint64_t term, uint64_t prev, uint64_t prev_term, unsigned int n,
-			 uint64_t entry_term)
+static void hear_entries(struct fixture *f, raft_id from, uint64_t term, uint64_t prev,
+			 uint64_t prev_term, unsigned int n, uint64_t entry_term)
 {
 	struct raft_entry entries[8] = { 0 };
 	struct raft_message m = { .type = RAFT_APPEND_ENTRIES };
 
 	for (unsigned int i = 0; i < n; i++)
-		entries[i] = (struct raft_entry){ .term = entry_term, .type = RAFT_COMMAND, .buf = { "data", 4 } };
-	m.append_entries = (struct raft_append_entries){ .term = term, .prev_log_index = prev, .prev_log_term = prev_term,
-							 .leader_commit = 1, .entries = entries, .n_entries = n };
+		entries[i] = (struct raft_entry){ .term = entry_term,
+						  .type = RAFT_COMMAND,
+						  .buf = { "data", 4 } };
+	m.append_entries = (struct raft_append_entries){ .term = term,
+							 .prev_log_index = prev,
+							 .prev_log_term = prev_term,
+							 .leader_commit = 1,
+							 .entries = entries,
+							 .n_entries = n };
 	hear(f, from, m);
 }
 
@@ -210,8 +229,9 @@ static void no_vote_leaves_before_it_is_durable(void **state)
 	struct fixture f;
 
 	start(&f, 3, 1);
-	m.request_vote = (struct raft_request_vote){ .version = 2, .term = 7, .candidate_id = 2, .last_log_index = 9,
-						     .last_log_term = 6 };
+	m.request_vote = (struct raft_request_vote){
+		.version = 2, .term = 7, .candidate_id = 2, .last_log_index = 9, .last_log_term = 6
+	};
 	/* Right after a start it might have forgotten a leader. */
 	hear(&f, 2, m);
 	assert_null(f.requests);
@@ -260,31 +280,37 @@ static void a_leader_of_an_earlier_term_is_never_told_success(void **state)
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(f.sent[0].append_entries_result.term, 9);
 	assert_true(f.sent[0].append_entries_result.rejected > 0);
-	assert_true(f.sent[0].append_entries_result.last_log_index < f.sent[0].append_entries_result.rejected);
+	assert_true(f.sent[0].append_entries_result.last_log_index <
+		    f.sent[0].append_entries_result.rejected);
 	end(&f);
 }
 
 static void messages_that_are_not_sound_are_dropped(void **state)
 {
 	struct raft_message m = { .type = RAFT_APPEND_ENTRIES };
-	struct raft_entry entry = { .term = 1, .type = RAFT_CHANGE, .buf = { "\1\377\377\377\377\377\377\377\377", 9 } };
+	struct raft_entry entry = { .term = 1,
+				    .type = RAFT_CHANGE,
+				    .buf = { "\1\377\377\377\377\377\377\377\377", 9 } };
 	struct fixture f;
 
 	start(&f, 3, 1);
-	m.append_entries = (struct raft_append_entries){ .term = 1, .prev_log_index = 1, .prev_log_term = 1,
-							 .entries = &entry, .n_entries = 1 };
-	hear(&f, 2, m);			/* a configuration that claims 2^64 servers */
+	m.append_entries = (struct raft_append_entries){ .term = 1,
+							 .prev_log_index = 1,
+							 .prev_log_term = 1,
+							 .entries = &entry,
+							 .n_entries = 1 };
+	hear(&f, 2, m); /* a configuration that claims 2^64 servers */
 	entry.type = 77;
 	hear(&f, 2, m);
 	entry = (struct raft_entry){ .term = 5, .type = RAFT_COMMAND, .buf = { "x", 1 } };
-	hear(&f, 2, m);			/* an entry of a later term than its leader's */
+	hear(&f, 2, m); /* an entry of a later term than its leader's */
 	m.append_entries.prev_log_term = 0;
 	hear(&f, 2, m);
-	m.type = RAFT_INSTALL_SNAPSHOT;	/* which this voter cannot take */
+	m.type = RAFT_INSTALL_SNAPSHOT; /* which this voter cannot take */
 	hear(&f, 2, m);
 	m = (struct raft_message){ .type = RAFT_APPEND_ENTRIES_RESULT };
 	m.append_entries_result.term = 50;
-	hear(&f, 9, m);			/* nobody we know */
+	hear(&f, 9, m); /* nobody we know */
 	m.type = 99;
 	hear(&f, 2, m);
 	assert_null(f.requests);
@@ -381,7 +407,8 @@ int main(void)
 		cmocka_unit_test(a_leader_of_an_earlier_term_is_never_told_success),
 		cmocka_unit_test(messages_that_are_not_sound_are_dropped),
 		cmocka_unit_test(submissions_of_a_deposed_leader_are_given_back),
-		cmocka_unit_test(only_one_server_changes_at_a_time_and_not_before_the_leaders_own_entry),
+		cmocka_unit_test(
+			only_one_server_changes_at_a_time_and_not_before_the_leaders_own_entry),
 		cmocka_unit_test(the_log_is_dropped_only_behind_a_durable_checkpoint),
 		cmocka_unit_test(too_much_is_refused),
 	};

@@ -328,7 +328,8 @@ static void one_bad_header_or_slot_is_survived_two_are_not(void **state)
 
 	append(f, 2, 50, 1);
 	memset(junk, 0xa5, sizeof(junk));
-	snprintf(path, sizeof(path), "%s/%016x.log", f->directory, (unsigned int)f->log->segments[1].header.segment);
+	snprintf(path, sizeof(path), "%s/%016x.log", f->directory,
+		 (unsigned int)f->log->segments[1].header.segment);
 	fd = open(path, O_WRONLY);
 	assert_int_equal(pwrite(fd, junk, sizeof(junk), 0), sizeof(junk));
 	close(fd);
@@ -414,15 +415,22 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_appended_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(waiting_appends_share_a_batch, setup, teardown),
-		cmocka_unit_test_setup_teardown(entries_that_are_replaced_do_not_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(entries_that_are_replaced_do_not_come_back, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_torn_end_is_cut, setup, teardown),
-		cmocka_unit_test_setup_teardown(rot_below_what_was_durable_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(rot_in_an_earlier_segment_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(rot_below_a_checkpoint_does_no_harm, setup, teardown),
-		cmocka_unit_test_setup_teardown(one_bad_header_or_slot_is_survived_two_are_not, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_checkpoint_lets_segments_go_and_only_what_it_covers, setup, teardown),
+		cmocka_unit_test_setup_teardown(rot_below_what_was_durable_is_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(rot_in_an_earlier_segment_is_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(rot_below_a_checkpoint_does_no_harm, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(one_bad_header_or_slot_is_survived_two_are_not,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_checkpoint_lets_segments_go_and_only_what_it_covers, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reset_voids_everything_before, setup, teardown),
-		cmocka_unit_test_setup_teardown(records_inside_an_entry_are_not_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(records_inside_an_entry_are_not_records, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

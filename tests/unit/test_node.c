@@ -30,7 +30,7 @@ struct machine {
 	uint64_t sum;
 	uint64_t commands;
 	uint64_t with_ctx;
-	uint64_t ready_at;	/* index of the leader's first own entry */
+	uint64_t ready_at; /* index of the leader's first own entry */
 	bool in_order;
 	bool checkpoints;
 	/* loop thread */
@@ -39,7 +39,8 @@ struct machine {
 	char why[RNODE_WHY_MAX];
 };
 
-static void on_role(void *owner, enum rnode_role role, uint64_t term, uint64_t leader, const char *address)
+static void on_role(void *owner, enum rnode_role role, uint64_t term, uint64_t leader,
+		    const char *address)
 {
 	((struct machine *)owner)->role = role;
 }
