@@ -127,7 +127,7 @@ static void on_session(void *owner, u64 session, bool ended)
 
 	check_hook(brain, catalog_update_session(&brain->catalog, &brain->state, session, ended));
 	record = catalog_session(&brain->catalog, session);
-	if (record)
+	if (record && !record->renewed_ns)
 		record->renewed_ns = meta_clock_monotonic();
 }
 
@@ -181,6 +181,17 @@ static void begin_leading(struct meta_brain *brain)
 	if (!brain->state.formed)
 		form_cluster(brain);
 	log_info("leading at entry %llu", (unsigned long long)brain->state.index);
+}
+
+void meta_run_follow(struct meta_brain *brain, struct meta_op *op)
+{
+	brain->leader = false;
+	for (u32 i = 0; i < brain->catalog.n_hosts; i++)
+		if (brain->catalog.hosts[i])
+			brain->catalog.hosts[i]->client = 0;
+	for (u32 i = 0; i < brain->catalog.n_stores; i++)
+		if (brain->catalog.stores[i])
+			brain->catalog.stores[i]->beaten = false;
 }
 
 /* ---- Entries ---- */
@@ -326,7 +337,7 @@ static void look_at_disk(struct meta_brain *brain)
 		free_bytes = map - used;
 	if (map < total)
 		total = map;
-	brain->disk_critical = free_bytes < total / 20 && free_bytes < 2 * gib;
+	__atomic_store_n(&brain->disk_critical, free_bytes < total / 20 && free_bytes < 2 * gib, __ATOMIC_RELAXED);
 	__atomic_store_n(&brain->disk_low, free_bytes < total / 10 && free_bytes < 4 * gib, __ATOMIC_RELAXED);
 }
 

@@ -116,9 +116,10 @@ struct cat_session *catalog_session(const struct meta_catalog *catalog, u64 sess
 {
 	size_t at = session_position(catalog, session);
 
-	if (at < catalog->n_sessions && catalog->sessions[at].session == session)
-		return &catalog->sessions[at];
-	return NULL;
+	if (at == catalog->n_sessions || catalog->sessions[at].session != session ||
+	    catalog->sessions[at].flags & WEFT_MSF_CLOSING)
+		return NULL;
+	return &catalog->sessions[at];
 }
 
 void catalog_touch_host(struct meta_catalog *catalog, struct cat_host *host)

@@ -371,7 +371,7 @@ static void finish_sessions(struct meta_brain *brain)
 
 	for (size_t i = 0; i < catalog->n_sessions; i++) {
 		if (!(catalog->sessions[i].flags & WEFT_MSF_CLOSING) ||
-		    brain->now_ns - catalog->sessions[i].renewed_ns < BATCH_NS)
+		    brain->now_ns < catalog->sessions[i].renewed_ns + BATCH_NS)
 			continue;
 		body.object = cpu_to_le64(catalog->sessions[i].session);
 		op = meta_op_alloc(run_session_ended);

@@ -378,7 +378,7 @@ void meta_pool_tick(struct meta_brain *brain)
 	struct meta_catalog *catalog = &brain->catalog;
 	unsigned int up, left = STEP_MAX;
 
-	if (brain->now_ns - brain->leader_since_ns < SETTLE_NS && brain->now_ns > brain->leader_since_ns)
+	if (brain->now_ns < brain->leader_since_ns + SETTLE_NS)
 		return;
 	if (collect(brain, NULL, 0, &up))
 		return;

@@ -212,7 +212,8 @@ void meta_run_register(struct meta_brain *brain, struct meta_op *op)
 	} else {
 		host = catalog_host(&brain->catalog, host_id);
 		host->client = op->client->id;
-		detector_add(brain->detector, host_id, brain->now_ns);
+		if (detector_add(brain->detector, host_id, brain->now_ns))
+			log_warn("out of memory; host %s is not watched yet", op->client->name);
 		op->outcome.status = WEFT_ST_OK;
 		tlv_writer_reset(&op->outcome.answer);
 		tlv_put_u32(&op->outcome.answer, WEFT_C_STORE_NR, store_id);

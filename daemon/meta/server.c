@@ -88,7 +88,7 @@ static void client_closed(struct ctl_conn *conn, void *ctx, int why, const char 
 	struct meta_op *op;
 
 	client->conn = NULL;
-	if (client->known && why)
+	if (client->known && why && !client->admin)
 		log_info("the connection of host %s ended: %s", client->name, what);
 	if (client->known) {
 		op = meta_op_alloc(client->role == WEFT_CTL_ROLE_STORE ? meta_run_lost_store : meta_run_unwatch);
@@ -232,9 +232,18 @@ static void (*ask_run(u16 op))(struct meta_brain *, struct meta_op *)
 	return run_read;
 }
 
-static bool is_adding(u16 op)
+/* Stale flags cost one request more or less; the brain sets them with each tick. */
+static bool is_full_for(const struct meta_brain *brain, u16 op)
 {
-	return op == WEFT_REQ_CREATE || op == WEFT_REQ_LINK || op == WEFT_REQ_COMMIT;
+	switch (op) {
+	case WEFT_REQ_CREATE:
+	case WEFT_REQ_LINK:
+	case WEFT_REQ_COMMIT:
+		return __atomic_load_n(&brain->disk_low, __ATOMIC_RELAXED);
+	case WEFT_REQ_RENAME:
+		return __atomic_load_n(&brain->disk_critical, __ATOMIC_RELAXED);
+	}
+	return false;
 }
 
 static void take_request(struct meta_client *client, struct meta_op *op, const struct ctl_frame *frame)
@@ -245,8 +254,7 @@ static void take_request(struct meta_client *client, struct meta_op *op, const s
 
 	status = meta_request_parse(frame->op, frame->session, frame->sequence, frame->slot, frame->payload, frame->len,
 				    &op->entry, &op->ask, &why);
-	/* A stale flag costs one request more or less; the brain sets it once a second. */
-	if (!status && is_adding(frame->op) && __atomic_load_n(&service->brain->disk_low, __ATOMIC_RELAXED)) {
+	if (!status && is_full_for(service->brain, frame->op)) {
 		status = WEFT_ST_META_FULL;
 		why = "the disk of the metadata service is nearly full; make room on it";
 	}

@@ -146,8 +146,17 @@ static int find_identity(const struct conf *conf, const char *path, u8 uuid[16],
 
 static void raft_role(void *owner, enum rnode_role role, u64 term, u64 leader, const char *address)
 {
+	struct meta_service *service = owner;
+	struct meta_op *op;
+
 	log_info("term %llu, this voter is %s", (unsigned long long)term,
 		 role == RNODE_LEADER ? "the leader" : role == RNODE_FOLLOWER ? "a follower" : "a candidate");
+	/* That it leads it learns from its own first entry, behind everything of earlier terms. */
+	if (role == RNODE_LEADER)
+		return;
+	op = meta_op_alloc(meta_run_follow);
+	if (op)
+		meta_queue_put(&service->brain->queue, op);
 }
 
 /* The entry may still be applied; who asked asks the next leader, which recognizes the repeat. */

@@ -188,6 +188,8 @@ struct meta_brain {
 
 void *meta_brain_main(void *brain);
 void *meta_fetch_main(void *brain);
+/* This voter leads no more: what only a leader hears is forgotten. */
+void meta_run_follow(struct meta_brain *brain, struct meta_op *op);
 int meta_brain_init(struct meta_brain *brain, struct meta_service *service, const char *db_path);
 void meta_brain_free(struct meta_brain *brain);
 /* Say that an op's run() is over: it goes where op->step says. */

@@ -181,7 +181,7 @@ static int close_session(struct meta_state *state, struct meta_session *session)
 	session->head.flags |= cpu_to_le32(WEFT_MSF_CLOSING);
 	err = meta_session_put(&state->txn, session);
 	if (!err && state->hooks)
-		state->hooks->session(state->owner, session->session, true);
+		state->hooks->session(state->owner, session->session, false);
 	return err;
 }
 
@@ -208,5 +208,7 @@ int meta_session_end_step(struct meta_state *state, struct meta_session *session
 	if (err)
 		return err;
 	le64_sub(&state->counters.sessions, 1);
+	if (state->hooks)
+		state->hooks->session(state->owner, session->session, true);
 	return WEFT_ST_OK;
 }
