@@ -157,11 +157,12 @@ static void batch_end(struct store_segments *segments, int err)
 		segments->durable_segment = batch->place.segment;
 		segments->durable_offset = segments->batch_end;
 	}
+	/* From here on another thread may begin a batch, unless this one does. */
+	segments->batch = NULL;
 	more = segments->queue != NULL;
 	segments->committing = more;
 	pthread_mutex_unlock(&segments->lock);
 
-	segments->batch = NULL;
 	if (more) {
 		segments->op.kind = STORE_OP_CALL;
 		segments->op.call = batch_call;
