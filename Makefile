@@ -17,6 +17,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 O ?= build
+$(if $(strip $(O)),,$(error O= is empty: name a folder))
 override O := $(abspath $(O))
 top := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 version := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
@@ -40,6 +41,9 @@ BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 # Programs for VM cases: each .c is one.
 CASE_SRC := $(wildcard tests/vm/cases/*/*.c)
+# The module's own tests against a daemon that can misbehave; they run as VM cases too.
+KSELF_SRC := $(wildcard kselftest/*_test.c kselftest/fakeweftd.c)
+KSELF_LIB_SRC := $(filter-out $(KSELF_SRC),$(wildcard kselftest/*.c))
 # Everything else in the tests' folders is linked into each program of its folder.
 TEST_LIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
@@ -82,6 +86,7 @@ sim_programs := $(patsubst tests/sim/%.c,$(O)/sim/%,$(SIM_SRC))
 replay_programs := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%.replay,$(FUZZ_SRC))
 fuzz_programs := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 bench_programs := $(patsubst tests/bench/%.c,$(O)/bench/%,$(BENCH_SRC))
+kself_programs := $(patsubst kselftest/%.c,$(O)/kselftest/%,$(KSELF_SRC))
 case_programs := $(patsubst tests/vm/cases/%.c,$(O)/cases/%,$(CASE_SRC))
 
 libs := $(O)/libweftd.a $(O)/libweftpure.a
@@ -90,9 +95,9 @@ link = $(CC) $(CFLAGS) -pthread $(base_ldflags) $(LDFLAGS) -o $@ -Wl,--as-needed
 
 .PHONY: userspace tests cases
 userspace: $(programs)
-tests: $(unit_programs) $(sim_programs) $(case_programs) $(bench_programs)
+tests: $(unit_programs) $(sim_programs) $(bench_programs) cases
 
-cases: $(case_programs)
+cases: $(case_programs) $(kself_programs)
 
 $(O)/weftd: $(O)/obj/daemon/main.o $(libs)
 	@echo "  LD      $(@:$(O)/%=%)"
@@ -110,6 +115,7 @@ $(O)/libweftd.a: $(call obj,$(filter-out daemon/main.c,$(DAEMON_SRC)))
 $(O)/libweftpure.a: $(call obj,$(PURE_SRC))
 $(O)/libweftest.a: $(call obj,$(TEST_LIB_SRC))
 $(O)/libweftunit.a: $(call obj,$(UNIT_LIB_SRC))
+$(O)/libweftkself.a: $(call obj,$(KSELF_LIB_SRC))
 $(O)/libweftsim.a: $(call obj,$(SIM_LIB_SRC))
 # The list of members is part of what an archive depends on: a removed source must leave it.
 $(O)/%.a: $(O)/%.members
@@ -125,6 +131,7 @@ members_libweftd := $(DAEMON_SRC)
 members_libweftpure := $(PURE_SRC)
 members_libweftest := $(TEST_LIB_SRC)
 members_libweftunit := $(UNIT_LIB_SRC)
+members_libweftkself := $(KSELF_LIB_SRC)
 members_libweftsim := $(SIM_LIB_SRC)
 
 $(unit_programs): $(O)/unit/%: $(O)/obj/tests/unit/%.o $(O)/libweftunit.a $(O)/libweftest.a $(libs)
@@ -143,6 +150,11 @@ $(bench_programs): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(libs)
 	@$(link) $(test_libs) -ldl
 
 $(case_programs): $(O)/cases/%: $(O)/obj/tests/vm/cases/%.o $(O)/libweftest.a $(libs)
+	@mkdir -p $(@D)
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link) $(test_libs)
+
+$(kself_programs): $(O)/kselftest/%: $(O)/obj/kselftest/%.o $(O)/libweftkself.a $(O)/libweftest.a $(libs)
 	@mkdir -p $(@D)
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link) $(test_libs)
