@@ -168,7 +168,8 @@ static struct rlog_request *next_requests(struct rnode *node)
 		ret = rlog_prepare(node->disk, why);
 		pthread_mutex_lock(&node->log.lock);
 		prepared = true;
-		if (ret) {
+		/* Nothing is lost yet when there is no room: a write that needs it will say so. */
+		if (ret && ret != -ENOSPC) {
 			node->log.failed = true;
 			memcpy(node->log.why, why, sizeof(why));
 			wake_loop(node);
