@@ -18,6 +18,7 @@
 #define BATCH_MAX (WEFT_M_ENTRY_RECORDS / 4)
 #define SCAN_MAX  1024u
 #define BATCH_NS  60000000000ull
+#define REST_NS   5000000000ull
 
 struct deletion {
 	struct weft_sid sid;
@@ -32,6 +33,7 @@ struct meta_gc {
 	bool reaping;
 	u64 serial;             /* of the batch */
 	u64 started_ns;         /* of the batch; 0: none */
+	u64 rest_until_ns;      /* after a batch that deleted nothing */
 	unsigned int waiting;   /* stores that have not answered */
 	struct deletion batch[BATCH_MAX];
 	unsigned int n;
@@ -139,10 +141,12 @@ static void end_batch(struct meta_brain *brain)
 	}
 	gc->started_ns = 0;
 	gc->n = 0;
-	if (n)
+	if (n) {
 		submit_chunks(brain, op, n);
-	else
+	} else {
+		gc->rest_until_ns = brain->now_ns + REST_NS;
 		meta_op_free(op);
+	}
 }
 
 static void note_deleted(struct meta_gc *gc, const struct tlv *tlv)
@@ -296,7 +300,7 @@ static void delete_shards(struct meta_brain *brain)
 
 	if (gc->started_ns && brain->now_ns - gc->started_ns > BATCH_NS)
 		end_batch(brain);
-	if (!brain->state.counters.deleting || gc->started_ns || !frames.n)
+	if (!brain->state.counters.deleting || gc->started_ns || !frames.n || brain->now_ns < gc->rest_until_ns)
 		return;
 	frames.writers = calloc(frames.n, sizeof(*frames.writers));
 	if (!frames.writers)

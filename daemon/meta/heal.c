@@ -16,6 +16,7 @@
 #define SCAN_MAX    512u           /* records looked at in a tick */
 #define RUNNING_MAX 1024u
 #define TASK_NS     60000000000ull /* a worker that has not answered for so long is not waited for */
+#define AGAIN_NS    5000000000ull  /* after a failure */
 #define SETTLE_NS   5000000000ull
 
 struct running {
@@ -24,6 +25,7 @@ struct running {
 	u64 client;
 	u64 started_ns;
 	u64 serial;
+	bool cooling; /* it failed */
 };
 
 struct meta_heal {
@@ -50,14 +52,17 @@ static unsigned int busy_with(const struct meta_heal *heal, u64 client)
 	return n;
 }
 
-static void forget(struct meta_heal *heal, u64 serial)
+static struct running *find_running(struct meta_heal *heal, u64 serial)
 {
-	for (unsigned int i = 0; i < heal->n; i++) {
-		if (heal->running[i].serial != serial)
-			continue;
-		heal->running[i] = heal->running[--heal->n];
-		return;
-	}
+	for (unsigned int i = 0; i < heal->n; i++)
+		if (heal->running[i].serial == serial)
+			return &heal->running[i];
+	return NULL;
+}
+
+static void forget(struct meta_heal *heal, struct running *running)
+{
+	*running = heal->running[--heal->n];
 }
 
 /* ---- Who makes what ---- */
@@ -263,15 +268,23 @@ static int propose_healed(struct meta_brain *brain, const struct tlv *tlv)
 
 static void run_answer(struct meta_brain *brain, struct meta_op *op)
 {
+	struct running *running = find_running(brain->heal, op->ask.offset);
 	struct tlv_reader reader;
 	struct tlv tlv;
 	int err = 0;
 
-	forget(brain->heal, op->ask.offset);
 	if (op->outcome.status != WEFT_ST_OK) {
 		log_debug("a rebuild failed: %s", status_text(op->outcome.status));
+		/* It stays in the list for a moment, with nobody at it: not the same again at once. */
+		if (running) {
+			running->client = 0;
+			running->started_ns = op->arrived_ns;
+			running->cooling = true;
+		}
 		return;
 	}
+	if (running)
+		forget(brain->heal, running);
 	tlv_reader_init(&reader, op->payload, op->payload_len);
 	while (!err && tlv_next(&reader, &tlv) == 1)
 		if (tlv.type == WEFT_C_TASK)
@@ -303,7 +316,7 @@ static int start(struct meta_brain *brain, const struct plan *plan, u64 worker)
 		return err;
 	}
 	heal->running[heal->n++] = (struct running){ plan->chunk.group, plan->chunk.number, worker, brain->now_ns,
-						     heal->serial };
+						     heal->serial, false };
 	return 0;
 }
 
@@ -334,8 +347,8 @@ static void drop_late(struct meta_brain *brain)
 	struct meta_heal *heal = brain->heal;
 
 	for (unsigned int i = 0; i < heal->n;) {
-		if (brain->now_ns - heal->running[i].started_ns > TASK_NS)
-			heal->running[i] = heal->running[--heal->n];
+		if (brain->now_ns > heal->running[i].started_ns + (heal->running[i].cooling ? AGAIN_NS : TASK_NS))
+			forget(heal, &heal->running[i]);
 		else
 			i++;
 	}
@@ -372,7 +385,11 @@ void meta_heal_tick(struct meta_brain *brain)
 
 unsigned int meta_heal_running(const struct meta_brain *brain)
 {
-	return brain->heal->n;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < brain->heal->n; i++)
+		n += !brain->heal->running[i].cooling;
+	return n;
 }
 
 void meta_heal_reset(struct meta_brain *brain)

@@ -19,7 +19,7 @@
 #include "cluster/placement.h"
 #include "meta/service.h"
 
-#define STEP_MAX     16u
+#define STEP_MAX     64u
 #define TARGET_MIN   16u
 #define TARGET_MAX   256u
 #define SLOTS_STORE  100u          /* slots of a store, in all groups, that a large cluster aims at */
