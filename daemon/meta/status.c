@@ -12,9 +12,23 @@
 struct tally {
 	unsigned int hosts, hosts_up, stores, stores_up;
 	u64 capacity, free, capacity_up, free_up;
-	unsigned int least_up; /* stores of the group that has fewest up beyond k; WEFT_SHARDS_MAX: no groups */
+	unsigned int least_up; /* stores up beyond k, of the group with chunks that has fewest; WEFT_SHARDS_MAX: none has */
 	unsigned int groups, groups_open, groups_degraded, groups_unreadable;
 };
+
+/* Whether a group holds anything stands in its record only: commits do not touch the catalog. */
+static bool is_empty(struct meta_brain *brain, u64 id)
+{
+	struct meta_group record;
+	int err;
+
+	err = meta_state_read(&brain->state);
+	if (!err)
+		err = meta_group_get(&brain->state.txn, id, &record);
+	if (err)
+		meta_brain_fatal(brain, "reading", err);
+	return !record.head.chunks;
+}
 
 static void tally_groups(struct meta_brain *brain, struct tally *tally)
 {
@@ -27,11 +41,13 @@ static void tally_groups(struct meta_brain *brain, struct tally *tally)
 		group = catalog->groups[i];
 		if (!group || !group->group)
 			continue;
+		tally->groups++;
+		tally->groups_open += !!(group->flags & WEFT_GF_OPEN);
+		if (is_empty(brain, group->group))
+			continue;
 		up = 0;
 		for (unsigned int n = 0; n < (unsigned int)group->k + group->m; n++)
 			up += catalog_store_up(catalog, catalog_store(catalog, group->stores[n]));
-		tally->groups++;
-		tally->groups_open += !!(group->flags & WEFT_GF_OPEN);
 		tally->groups_degraded += up < (unsigned int)group->k + group->m;
 		tally->groups_unreadable += up < group->k;
 		spare = up < group->k ? 0 : up - group->k;
@@ -65,7 +81,6 @@ static void count(struct meta_brain *brain, struct tally *tally)
 		tally->capacity_up += up ? store->capacity : 0;
 		tally->free_up += up ? store->free : 0;
 	}
-	tally_groups(brain, tally);
 }
 
 /* ---- statfs ---- */
@@ -160,8 +175,10 @@ static void say_risks(struct meta_brain *brain, const struct tally *tally, json_
 
 static void say_losses(struct meta_brain *brain, const struct tally *tally, json_t *list)
 {
-	if (tally->groups)
-		say(list, "chunks: any %u more stores may be lost%s", tally->least_up,
+	if (tally->groups_unreadable)
+		say(list, "chunks: some cannot be read; any further loss may be for good");
+	else if (tally->least_up < WEFT_SHARDS_MAX)
+		say(list, "chunks: any %u more stores may fail and all can still be read%s", tally->least_up,
 		    brain->state.counters.missing ? ", less what is missing" : "");
 	say(list, "metadata: one copy; if its disk is lost, everything is");
 }
@@ -197,6 +214,7 @@ json_t *meta_status(struct meta_brain *brain)
 	u64 used, map;
 
 	count(brain, &tally);
+	tally_groups(brain, &tally);
 	meta_db_size(&brain->state.db, &used, &map);
 	for (unsigned int i = 0; i < 16; i++)
 		at += sprintf(at, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", brain->state.cluster.uuid[i]);
