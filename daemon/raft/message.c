@@ -374,6 +374,20 @@ static bool mail_snapshot(struct rdrv *d, struct raft_install_snapshot *s)
 	return rdrv_conf_decode(d->confs[0].bytes, d->confs[0].len, &s->conf) == 0;
 }
 
+/*
+ * libraft answers a pre-vote with the candidate's term, even when it refuses because that term is
+ * over: the candidate never learns of the later one, and two voters that need each other wait for
+ * ever.
+ */
+static void tell_own_term(const struct rdrv *d, struct raft_message *m)
+{
+	struct raft_request_vote_result *result = &m->request_vote_result;
+
+	if (m->type == RAFT_REQUEST_VOTE_RESULT && result->pre_vote && !result->vote_granted &&
+	    result->term < d->raft.current_term)
+		result->term = d->raft.current_term;
+}
+
 void rdrv_mail_post(struct rdrv *d, const struct raft_message *m)
 {
 	struct rdrv_mail *mail = calloc(1, sizeof(*mail));
@@ -381,6 +395,7 @@ void rdrv_mail_post(struct rdrv *d, const struct raft_message *m)
 	if (!mail)
 		return;
 	mail->message = *m;
+	tell_own_term(d, &mail->message);
 	mail->gate = d->vote_issued;
 	mail->address = strdup(m->server_address ? m->server_address : "");
 	if (!mail->address || (m->type == RAFT_INSTALL_SNAPSHOT &&

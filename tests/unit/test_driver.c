@@ -285,6 +285,26 @@ static void a_leader_of_an_earlier_term_is_never_told_success(void **state)
 	end(&f);
 }
 
+static void a_candidate_of_an_earlier_term_is_told_the_later_one(void **state)
+{
+	struct raft_message m = { .type = RAFT_REQUEST_VOTE };
+	struct fixture f;
+
+	start(&f, 3, 14);
+	f.now += 400;
+	m.request_vote = (struct raft_request_vote){ .version = 2,
+						     .term = 4,
+						     .candidate_id = 2,
+						     .last_log_index = 9,
+						     .last_log_term = 3,
+						     .pre_vote = true };
+	hear(&f, 2, m);
+	assert_int_equal(f.n_sent, 1);
+	assert_false(f.sent[0].request_vote_result.vote_granted);
+	assert_int_equal(f.sent[0].request_vote_result.term, 14);
+	end(&f);
+}
+
 static void messages_that_are_not_sound_are_dropped(void **state)
 {
 	struct raft_message m = { .type = RAFT_APPEND_ENTRIES };
@@ -405,6 +425,7 @@ int main(void)
 		cmocka_unit_test(no_vote_leaves_before_it_is_durable),
 		cmocka_unit_test(a_completed_write_of_replaced_entries_does_not_count),
 		cmocka_unit_test(a_leader_of_an_earlier_term_is_never_told_success),
+		cmocka_unit_test(a_candidate_of_an_earlier_term_is_told_the_later_one),
 		cmocka_unit_test(messages_that_are_not_sound_are_dropped),
 		cmocka_unit_test(submissions_of_a_deposed_leader_are_given_back),
 		cmocka_unit_test(
