@@ -35,7 +35,9 @@ struct store_session {
 	bool greeted, closing, close_after_answers;
 	bool receiving, sending;
 	uint8_t role;
-	uint32_t in_flight, in_flight_max, payload_max;
+	uint32_t in_flight, in_flight_max;
+	uint32_t payload_max; /* that the peer may send */
+	uint32_t answer_max;  /* that it takes */
 
 	struct store_op recv_op, send_op;
 	struct store_request *current; /* its payload is being received */
@@ -228,6 +230,10 @@ void store_session_answer(struct store_session *session, struct store_request *r
 		session_free_if_idle(session);
 		return;
 	}
+	if (request->answer.payload_len > session->answer_max) {
+		weft_wire_frame_reply(&request->answer, &request->frame, WEFT_ST_TOO_BIG);
+		request->n_parts = 0;
+	}
 	request->answer.usec = usec > UINT32_MAX ? UINT32_MAX : (uint32_t)usec;
 	weft_wire_header_encode(&request->wire, &request->answer);
 	request->next = NULL;
@@ -417,8 +423,9 @@ void store_session_greeted(struct store_session *session, const struct weft_wire
 	session->greeted = true;
 	session->role = agreed->role;
 	session->in_flight_max = agreed->in_flight;
-	/* A peer may always send what its own limit for answers does not concern: a whole shard. */
+	/* The limit that was agreed on is the peer's for what it receives; a whole shard may be sent here always. */
 	session->payload_max = WEFT_WIRE_PAYLOAD_MAX;
+	session->answer_max = agreed->payload_max;
 }
 
 /* On the loop's thread: the socket was accepted on another loop perhaps. */
@@ -452,6 +459,7 @@ void store_session_open(struct store_server *server, struct store_loop *loop, in
 	session->fd = fd;
 	session->in_flight_max = 1;
 	session->payload_max = sizeof(struct weft_wire_hello);
+	session->answer_max = sizeof(struct weft_wire_hello);
 	session->answers_end = &session->answers;
 	session->send_since = now_s();
 	address_of_socket(fd, true, session->peer, sizeof(session->peer));

@@ -93,7 +93,7 @@ struct store_client *fixture_connect(struct fixture *fixture, enum weft_wire_rol
 
 	memcpy(hello.cluster, cluster_id, sizeof(cluster_id));
 	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 10000), 0);
-	assert_int_equal(hello.host, 3);
+	assert_int_equal(hello.host, atomic_load(&fixture->server->host));
 	return client;
 }
 

@@ -353,6 +353,69 @@ static void writers_of_one_name_agree_on_one_content(void **state)
 	}
 }
 
+/* --- batches ------------------------------------------------------------------------------------------------------------------ */
+
+struct many {
+	pthread_t thread;
+	struct fixture *fixture;
+	unsigned int n;
+	int failed;
+};
+
+static void *many_main(void *arg)
+{
+	struct many *many = arg;
+	struct store_client *client = fixture_connect(many->fixture, WEFT_ROLE_CLIENT);
+
+	for (unsigned int i = 0; i < 300 && !many->failed; i++) {
+		struct shard shard;
+
+		shard_init(&shard, 9, many->n * 1000 + i + 1, 200, i);
+		many->failed = shard_put(client, &shard) || shard_check(client, &shard);
+		shard_exit(&shard);
+	}
+	store_client_close(client);
+	return NULL;
+}
+
+static void many_small_puts_share_batches(void **state)
+{
+	struct fixture *fixture = *state;
+	struct many many[8];
+
+	fixture_start(fixture);
+	for (unsigned int i = 0; i < 8; i++) {
+		many[i] = (struct many){ .fixture = fixture, .n = i };
+		assert_int_equal(pthread_create(&many[i].thread, NULL, many_main, &many[i]), 0);
+	}
+	for (unsigned int i = 0; i < 8; i++) {
+		pthread_join(many[i].thread, NULL);
+		assert_int_equal(many[i].failed, 0);
+	}
+	assert_int_equal(atomic_load(&fixture->server->stores[0]->shards), 8 * 300);
+}
+
+static void answers_longer_than_agreed_are_not_sent(void **state)
+{
+	struct weft_wire_greeting hello = { .incarnation = 1, .version_min = 1, .version_max = 1,
+					    .role = WEFT_ROLE_CLIENT, .in_flight = 4, .payload_max = 10000 };
+	struct fixture *fixture = *state;
+	struct store_client *client;
+	struct shard shard;
+	uint8_t buf[20000];
+	uint32_t got;
+
+	fixture_start(fixture);
+	memcpy(hello.cluster, fixture->conf.cluster, 16);
+	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), 0);
+	shard_init(&shard, 9, 1, 100000, 1);
+	assert_int_equal(shard_put(client, &shard), WEFT_ST_OK);
+	assert_int_equal(store_client_get(client, &shard.name, 0, 12288, buf, sizeof(buf), &got), WEFT_ST_TOO_BIG);
+	assert_int_equal(store_client_get(client, &shard.name, 0, 8192, buf, sizeof(buf), &got), WEFT_ST_OK);
+	shard_exit(&shard);
+	store_client_close(client);
+}
+
 /* --- compaction --------------------------------------------------------------------------------------------------------------- */
 
 static void compaction_keeps_what_is_alive_and_frees_the_rest(void **state)
@@ -412,6 +475,8 @@ int main(void)
 		TRAFFIC_TEST(rules_are_refused_and_the_connection_goes_on),
 		TRAFFIC_TEST(peers_that_do_not_read_are_thrown_out),
 		TRAFFIC_TEST(writers_of_one_name_agree_on_one_content),
+		TRAFFIC_TEST(many_small_puts_share_batches),
+		TRAFFIC_TEST(answers_longer_than_agreed_are_not_sent),
 		TRAFFIC_TEST(compaction_keeps_what_is_alive_and_frees_the_rest),
 	};
 	int failed;
