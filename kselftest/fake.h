@@ -100,7 +100,8 @@ unsigned int fake_meta_sessions(const struct fake_meta *meta); /* open now */
 /* --- fake_serve.c: a daemon in a thread of its own */
 enum fake_act {
 	FAKE_ANSWER,     /* as the service says */
-	FAKE_NEVER,      /* keeps it until the socket is closed */
+	FAKE_HOLD,       /* not until fake_serve_release(), or never */
+	FAKE_GARBAGE,    /* well-formed attributes of random types, lengths and bytes */
 	FAKE_TWICE,
 	FAKE_MALFORMED,  /* a payload whose attributes are broken */
 	FAKE_WRONG_SIZE, /* well-formed attributes, all of them of wrong lengths */
@@ -114,6 +115,8 @@ struct fake_server *fake_serve(struct fake_meta *meta, enum fake_act (*policy)(c
 			       void *arg);
 /* Closes the socket and joins the thread. */
 void fake_serve_end(struct fake_server *server);
+/* Answers what is held, in the order in which it came, as the service says now. Returns when that is done. */
+void fake_serve_release(struct fake_server *server);
 /* How many requests of the operation have come. Any thread. */
 unsigned int fake_serve_seen(struct fake_server *server, uint16_t op);
 

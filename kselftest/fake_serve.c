@@ -5,6 +5,7 @@
 #include "fake.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,10 @@ struct fake_server {
 	enum fake_act (*policy)(const struct fake_request *req, void *arg);
 	void *arg;
 	pthread_t thread;
-	bool end;
+	bool end, release;
 	unsigned int seen[64];
+	struct fake_request *held; /* the server's thread alone */
+	unsigned int seed;
 };
 
 /* Every attribute of the answer a byte shorter. */
@@ -37,13 +40,27 @@ static void shorten(struct fake_payload *payload)
 	free(out);
 }
 
-static void act(struct fake_server *server, const struct fake_request *req, struct fake_payload *payload)
+static void scramble(struct fake_server *server, struct fake_payload *payload)
 {
-	enum fake_act what = server->policy ? server->policy(req, server->arg) : FAKE_ANSWER;
+	unsigned int count = rand_r(&server->seed) % 8;
+
+	payload->len = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		/* Small types and the lengths of known structures more often than chance would have it. */
+		static const size_t lengths[] = { 0, 1, 4, 8, 16, 40, 56, 88, 96, 128, 144, 160, 255, 1000 };
+		size_t len = lengths[rand_r(&server->seed) % (sizeof(lengths) / sizeof(lengths[0]))];
+		uint8_t *data = fake_attr(payload, rand_r(&server->seed) % (WEFT_P_NR + 2), NULL, len);
+
+		for (size_t byte = 0; byte < len; byte++)
+			data[byte] = rand_r(&server->seed) % 3 ? 0 : rand_r(&server->seed);
+	}
+}
+
+static void act(struct fake_server *server, const struct fake_request *req, struct fake_payload *payload,
+		enum fake_act what)
+{
 	uint32_t status;
 
-	if (what == FAKE_NEVER)
-		return;
 	if (what == FAKE_EMPTY) {
 		fake_answer(&server->fake, req->id, WEFT_ST_OK, NULL, 0);
 		return;
@@ -55,10 +72,34 @@ static void act(struct fake_server *server, const struct fake_request *req, stru
 		payload->len = payload->len < 8 ? 8 : payload->len;
 	} else if (what == FAKE_WRONG_SIZE) {
 		shorten(payload);
+	} else if (what == FAKE_GARBAGE) {
+		scramble(server, payload);
+		status = rand_r(&server->seed) % 4 ? WEFT_ST_OK : (uint32_t)rand_r(&server->seed) % 100;
 	}
 	fake_answer(&server->fake, req->id, status, payload->bytes, payload->len);
 	if (what == FAKE_TWICE)
 		fake_answer(&server->fake, req->id, status, payload->bytes, payload->len);
+}
+
+static void hold(struct fake_server *server, struct fake_request *req)
+{
+	struct fake_request **end = &server->held;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = req;
+}
+
+static void release(struct fake_server *server, struct fake_payload *payload)
+{
+	struct fake_request *req;
+
+	while ((req = server->held)) {
+		server->held = req->next;
+		act(server, req, payload, FAKE_ANSWER);
+		free(req);
+	}
+	__atomic_store_n(&server->release, false, __ATOMIC_RELEASE);
 }
 
 static void *serve(void *data)
@@ -66,18 +107,39 @@ static void *serve(void *data)
 	struct fake_payload *payload = malloc(sizeof(*payload));
 	struct fake_server *server = data;
 	struct fake_request *req;
+	enum fake_act what;
+	uint16_t op;
 
 	while (!__atomic_load_n(&server->end, __ATOMIC_ACQUIRE)) {
-		req = fake_next(&server->fake, 50);
+		if (__atomic_load_n(&server->release, __ATOMIC_ACQUIRE))
+			release(server, payload);
+		req = fake_next(&server->fake, 20);
 		if (!req)
 			continue;
-		act(server, req, payload);
-		if (req->op < 64)
-			__atomic_add_fetch(&server->seen[req->op], 1, __ATOMIC_RELEASE);
+		op = req->op;
+		what = server->policy ? server->policy(req, server->arg) : FAKE_ANSWER;
+		if (what == FAKE_HOLD) {
+			hold(server, req);
+		} else {
+			act(server, req, payload, what);
+			free(req);
+		}
+		if (op < 64)
+			__atomic_add_fetch(&server->seen[op], 1, __ATOMIC_RELEASE);
+	}
+	while ((req = server->held)) {
+		server->held = req->next;
 		free(req);
 	}
 	free(payload);
 	return NULL;
+}
+
+void fake_serve_release(struct fake_server *server)
+{
+	__atomic_store_n(&server->release, true, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&server->release, __ATOMIC_ACQUIRE))
+		sched_yield();
 }
 
 struct fake_server *fake_serve(struct fake_meta *meta, enum fake_act (*policy)(const struct fake_request *req, void *arg),
@@ -86,6 +148,7 @@ struct fake_server *fake_serve(struct fake_meta *meta, enum fake_act (*policy)(c
 	struct fake_server *server = calloc(1, sizeof(*server));
 
 	server->meta = meta;
+	server->seed = getenv("SEED") ? atoi(getenv("SEED")) : 1;
 	server->policy = policy;
 	server->arg = arg;
 	fake_open(&server->fake);
