@@ -274,23 +274,14 @@ static void add_units(struct weft_request *req, struct weft_commit_job *commit)
 
 static void commit_done(struct weft_request *req);
 
-/* The inode is kept by the caller or by units. Behind a submit that went well the COMMIT is not the caller's any more. */
-static int commit_send(struct weft_commit_job *commit)
+/* What the COMMIT says besides its units. */
+static void add_head(struct weft_request *req, struct weft_inode *inode, struct weft_commit_job *commit,
+		     const struct weft_unit *unit)
 {
-	struct weft_inode *inode = commit->inode;
-	struct weft_mount *mount = commit->mount;
-	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
 	struct weft_commit head = {};
-	struct weft_request *req;
-	int error;
 
-	if (weft_mount_dead(mount))
-		return -EIO;
-	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_COMMIT, 2, 512, GFP_NOFS);
-	if (!req)
-		return -ENOMEM;
-	/* Before the times are read: a later change marks it again. */
 	clear_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
+	/* Before the times and the size are read: who changes them later marks the inode again. */
 	smp_mb__after_atomic();
 	if (commit->is_inline)
 		commit->size = unit->len;
@@ -300,37 +291,64 @@ static int commit_send(struct weft_commit_job *commit)
 		commit->size = min_t(u64, commit->want_size, i_size_read(&inode->vfs));
 	head.flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_MTIME | (commit->is_inline ? WEFT_CF_INLINE : 0));
 	head.size = cpu_to_le64(commit->size);
-	head.done_below = cpu_to_le64(weft_put_lowest(mount));
+	head.done_below = cpu_to_le64(weft_put_lowest(commit->mount));
 	spin_lock(&inode->io.extent_lock);
 	head.sequence = cpu_to_le64(++inode->io.sequence);
 	spin_unlock(&inode->io.extent_lock);
 	encode_time(&head.mtime, inode_get_mtime(&inode->vfs));
 	encode_time(&head.ctime, inode_get_ctime(&inode->vfs));
+	weft_request_add(req, WEFT_P_COMMIT, &head, sizeof(head));
+}
 
+/* Under way: the watch sees it. */
+static void commit_list_add(struct weft_commit_job *commit)
+{
+	commit->started = jiffies;
+	spin_lock(&commit->mount->io.lock);
+	commit->running = false;
+	list_add_tail(&commit->link, &commit->mount->io.commits);
+	spin_unlock(&commit->mount->io.lock);
+}
+
+static void commit_list_del(struct weft_commit_job *commit)
+{
+	spin_lock(&commit->mount->io.lock);
+	commit->running = true;
+	list_del_init(&commit->link);
+	spin_unlock(&commit->mount->io.lock);
+}
+
+/* The inode is kept by the caller or by units. Behind a submit that went well the COMMIT is not the caller's any more. */
+static int commit_send(struct weft_commit_job *commit)
+{
+	struct weft_inode *inode = commit->inode;
+	struct weft_mount *mount = commit->mount;
+	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
+	struct weft_request *req;
+	int error;
+
+	if (weft_mount_dead(mount))
+		return -EIO;
+	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_COMMIT, 2, 512, GFP_NOFS);
+	if (!req)
+		return -ENOMEM;
 	req->ino = commit->ino;
 	req->mutating = true;
 	req->done = commit_done;
 	req->private = commit;
 	weft_request_add_u64(req, WEFT_P_INO, commit->ino);
-	weft_request_add(req, WEFT_P_COMMIT, &head, sizeof(head));
+	add_head(req, inode, commit, unit);
 	if (commit->is_inline)
 		weft_request_add(req, WEFT_P_DATA, unit->buffer, unit->len);
 	else if (unit)
 		add_units(req, commit);
 
-	commit->started = jiffies;
-	spin_lock(&mount->io.lock);
-	commit->running = false;
-	list_add_tail(&commit->link, &mount->io.commits);
-	spin_unlock(&mount->io.lock);
+	commit_list_add(commit);
 	weft_due_kick(mount, WEFT_PARK_TIME);
 	error = weft_request_submit(req);
 	if (error) {
 		set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
-		spin_lock(&mount->io.lock);
-		commit->running = true;
-		list_del_init(&commit->link);
-		spin_unlock(&mount->io.lock);
+		commit_list_del(commit);
 	}
 	weft_request_put(req);
 	return error;
@@ -502,11 +520,7 @@ static void commit_done(struct weft_request *req)
 	int error;
 
 	down_read(&mount->io.commit_sem);
-	spin_lock(&mount->io.lock);
-	commit->running = true;
-	list_del_init(&commit->link);
-	spin_unlock(&mount->io.lock);
-
+	commit_list_del(commit);
 	error = answer_read(req, commit, commit->inode, &numbers);
 	if (error) {
 		commit_failure(commit, error);

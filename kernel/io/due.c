@@ -61,7 +61,7 @@ void weft_due_add(struct weft_inode *inode, enum weft_io_due due)
 	}
 	spin_unlock(&mount->io.lock);
 	if (added)
-		weft_due_kick(mount, delay);
+		weft_due_kick(mount, min_t(unsigned long, delay, WEFT_PARK_TIME));
 }
 
 void weft_due_del(struct weft_inode *inode)
@@ -101,6 +101,9 @@ static void due_write(struct weft_mount *mount, enum weft_io_due due)
 	while (!READ_ONCE(mount->io.stopping) && (inode = due_next(mount, due))) {
 		set_bit(WEFT_IO_CUT_TAIL, &weft_inode(inode)->io.flags);
 		filemap_flush(inode->i_mapping);
+		/* Another cutter was there first, or a writer goes on: look again, later. */
+		if (mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY))
+			weft_due_add(weft_inode(inode), WEFT_DUE_HELD);
 		/* Who waits for it looks again. */
 		wake_up_all(&weft_inode(inode)->io.unit_wait);
 		iput(inode);

@@ -86,7 +86,7 @@ int weft_io_mount_init(struct weft_mount *mount)
 	wq = alloc_workqueue("weft-io:%s", WQ_MEM_RECLAIM | WQ_UNBOUND, 0, mount->sb->s_id);
 	if (!wq)
 		return -ENOMEM;
-	/* From here on the mount can be aborted. */
+	/* From here on the mount can be aborted; pairs with weft_io_mount_abort(). */
 	smp_store_release(&mount->io.wq, wq);
 	return 0;
 }
@@ -116,6 +116,7 @@ void weft_io_mount_exit(struct weft_mount *mount)
 
 void weft_io_mount_abort(struct weft_mount *mount)
 {
+	/* Pairs with weft_io_mount_init(): with the queue the rest is there as well. */
 	if (!smp_load_acquire(&mount->io.wq))
 		return;
 	weft_budget_wake();

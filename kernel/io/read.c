@@ -153,14 +153,10 @@ static void part_done(struct weft_get *get)
 	struct read_part *part = container_of(get, struct read_part, get);
 	struct weft_read *read = part->read;
 
-	if (get->remap) {
+	if (get->remap)
 		read_stale(read, part);
-	} else if (get->error) {
+	else if (get->error)
 		WRITE_ONCE(read->error, get->error == -EINTR ? -EIO : get->error);
-		weft_count(read->mount, WEFT_MC_READ_ERRORS, 1);
-	} else {
-		weft_count(read->mount, WEFT_MC_FETCH_BYTES, get->length);
-	}
 	read_collect(read, part->pos, get->length, get->remap || get->error);
 	weft_chunk_put(get->chunk);
 	kvfree(part);

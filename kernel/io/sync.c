@@ -73,6 +73,10 @@ int weft_io_flush(struct inode *inode)
 	}
 }
 
+/*
+ * Times that no data carries. Does not wait for the answer: the flusher cannot be killed. Whoever calls sync(2) waits in
+ * weft_io_sync().
+ */
 int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc)
 {
 	struct weft_io_inode *io = &weft_inode(inode)->io;
@@ -80,13 +84,16 @@ int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc)
 
 	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags))
 		return 0;
+	/* The data was committed just now, or its COMMIT does not move. */
+	if (wbc->sync_mode == WB_SYNC_ALL)
+		wait_event_timeout(io->unit_wait, !READ_ONCE(io->commit), HZ);
 	spin_lock(&io->extent_lock);
 	busy = !list_empty(&io->units);
 	spin_unlock(&io->extent_lock);
-	/* The COMMIT of the data carries the times. */
-	if (busy || mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY))
-		return 0;
-	weft_commit_meta(weft_inode(inode), i_size_read(inode), false);
+	/* The COMMIT of the data carries the times, if it is not under way already. */
+	if (busy || mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY) ||
+	    weft_commit_meta(weft_inode(inode), i_size_read(inode), false))
+		mark_inode_dirty_sync(inode);
 	return 0;
 }
 

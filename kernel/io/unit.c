@@ -209,6 +209,12 @@ static void slot_put(struct weft_mount *mount, bool small)
 	wake_up_all(&mount->io.wait);
 }
 
+/* Of a unit on its way, about: its bytes, which pages or a buffer hold, and the parity of what is not copied whole. */
+static s64 unit_memory(const struct weft_unit *unit)
+{
+	return unit->copied ? unit->len : unit->len + div_u64((u64)unit->len * unit->mount->m, unit->mount->k);
+}
+
 /* --- the end of a unit ------------------------------------------------------------------------------------------------ */
 
 /* Makes the blocks of a segment dirty again; returns how many were not. */
@@ -342,6 +348,7 @@ static void unit_put_done(struct weft_put *put)
 	struct weft_mount *mount = unit->mount;
 
 	slot_put(mount, unit->copied);
+	weft_count(mount, WEFT_MC_INFLIGHT_BYTES, -unit_memory(unit));
 	if (!unit->copied)
 		segs_release(unit->inode, unit->segs, unit->n_segs);
 	if (put->error) {
@@ -383,6 +390,7 @@ int weft_unit_submit(struct weft_unit *unit, bool sync)
 		.done = unit_put_done,
 	};
 	unit->state = WEFT_UNIT_PUT;
+	weft_count(unit->mount, WEFT_MC_INFLIGHT_BYTES, unit_memory(unit));
 	weft_put_submit(&unit->put);
 	return 0;
 }
