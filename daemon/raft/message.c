@@ -254,6 +254,24 @@ static bool answer_earlier_term(struct rdrv *d, const struct raft_message *m)
 	return true;
 }
 
+/*
+ * A late rejection of what the follower has stored since. libraft would go back behind what it
+ * knows to match, and from there never send that follower an entry again.
+ */
+static bool late_rejection(struct rdrv *d, struct raft_message *m)
+{
+	struct raft_append_entries_result *result = &m->append_entries_result;
+	raft_index match;
+
+	if (m->type != RAFT_APPEND_ENTRIES_RESULT || !result->rejected ||
+	    result->term != d->raft.current_term ||
+	    raft_match_index(&d->raft, m->server_id, &match))
+		return false;
+	if (result->last_log_index < match)
+		result->last_log_index = match;
+	return result->rejected <= match;
+}
+
 void rdrv_message_feed(struct rdrv *d, const struct raft_message *m)
 {
 	struct raft_message copy = *m;
@@ -261,6 +279,8 @@ void rdrv_message_feed(struct rdrv *d, const struct raft_message *m)
 
 	if ((m->type == RAFT_APPEND_ENTRIES || m->type == RAFT_INSTALL_SNAPSHOT) &&
 	    answer_earlier_term(d, m))
+		return;
+	if (late_rejection(d, &copy))
 		return;
 	switch (m->type) {
 	case RAFT_APPEND_ENTRIES:

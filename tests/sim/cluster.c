@@ -357,6 +357,19 @@ static void end_run(struct sim_cluster *c)
 {
 	heal(c);
 	run_until(c, c->now + SETTLE_MS * 1000ull, true);
+	for (unsigned int i = 0; i < c->plan->voters; i++) {
+		struct rnode_status status;
+
+		if (!c->voters[i].alive || c->voters[i].dead)
+			continue;
+		rdrv_status(c->voters[i].driver, &status);
+		sim_note(c, &c->voters[i],
+			 "rests: log %" PRIu64 "..%" PRIu64 " durable %" PRIu64 " commit %" PRIu64
+			 " released %" PRIu64 " checkpoint %" PRIu64 " held %u entries, %zu bytes",
+			 status.first_index, status.last_index, status.durable_index,
+			 status.commit_index, status.released_index, status.checkpoint_index,
+			 status.queued_entries, status.queued_bytes);
+	}
 	if (!c->result->failed && !oracle_settled(c)) {
 		sim_fail(c,
 			 "healed for %d s, the voters do not agree: applied %" PRIu64 ", %" PRIu64
