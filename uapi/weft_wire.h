@@ -126,9 +126,9 @@ WEFT_ASSERT_SIZE(weft_wire_list_entry, 24);
 
 struct weft_wire_digest {
 	__le64 count;         /* shards of the group on this store */
-	__le64 xor_session;   /* XOR over their sids and indexes */
-	__le64 xor_counter;
-	__le64 bytes;
+	__le64 xor_session;   /* XOR of sid.session over all of them */
+	__le64 xor_counter;   /* XOR of sid.counter ^ index << 56 */
+	__le64 bytes;         /* sum of shard_len */
 };
 WEFT_ASSERT_SIZE(weft_wire_digest, 32);
 

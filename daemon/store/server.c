@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -75,7 +74,10 @@ static void accept_done(struct store_op *op)
 	if (atomic_load(&listener->stopping)) {
 		if (op->result >= 0)
 			close(op->result);
+		pthread_mutex_lock(&server->idle_lock);
 		atomic_store(&listener->stopped, true);
+		pthread_cond_signal(&server->idle);
+		pthread_mutex_unlock(&server->idle_lock);
 		return;
 	}
 	if (op->result >= 0) {
@@ -221,21 +223,31 @@ static void close_sessions(struct store_op *op)
 	store_session_close_all(home);
 }
 
+void store_server_session_gone(struct store_server *server)
+{
+	pthread_mutex_lock(&server->idle_lock);
+	atomic_fetch_sub(&server->sessions, 1);
+	pthread_cond_signal(&server->idle);
+	pthread_mutex_unlock(&server->idle_lock);
+}
+
 /* Connections end at once; what they started goes on to its end, bounded by the disk. */
 static void server_drain(struct store_server *server)
 {
-	const struct timespec pause = { .tv_nsec = 2000000 };
-
 	server->cancel_op.done = listeners_cancel;
 	store_loop_post(&server->loops[0].loop, &server->cancel_op);
+	pthread_mutex_lock(&server->idle_lock);
 	while (!server_listeners_stopped(server))
-		nanosleep(&pause, NULL);
+		pthread_cond_wait(&server->idle, &server->idle_lock);
+	pthread_mutex_unlock(&server->idle_lock);
 	for (unsigned int i = 0; i < server->n_loops; i++) {
 		server->loops[i].close_op.done = close_sessions;
 		store_loop_post(&server->loops[i].loop, &server->loops[i].close_op);
 	}
+	pthread_mutex_lock(&server->idle_lock);
 	while (atomic_load(&server->sessions))
-		nanosleep(&pause, NULL);
+		pthread_cond_wait(&server->idle, &server->idle_lock);
+	pthread_mutex_unlock(&server->idle_lock);
 }
 
 static void server_free(struct store_server *server)
@@ -254,6 +266,8 @@ static void server_free(struct store_server *server)
 	}
 	if (server->buffers)
 		store_buffers_exit(server->buffers);
+	pthread_cond_destroy(&server->idle);
+	pthread_mutex_destroy(&server->idle_lock);
 	free(server->listeners);
 	free(server->loops);
 	free(server->stores);
@@ -292,6 +306,8 @@ int store_server_start(struct store_server **out, const struct store_conf *conf)
 
 	if (!server)
 		return -ENOMEM;
+	pthread_mutex_init(&server->idle_lock, NULL);
+	pthread_cond_init(&server->idle, NULL);
 	server->conf = conf;
 	atomic_store(&server->incarnation, conf->incarnation);
 	atomic_store(&server->host, conf->host);

@@ -92,7 +92,7 @@ static void session_free_if_idle(struct store_session *session)
 	if (session->next)
 		session->next->link = session->link;
 	free(session);
-	atomic_fetch_sub(&server->sessions, 1);
+	store_server_session_gone(server);
 }
 
 static void session_close(struct store_session *session)

@@ -175,6 +175,8 @@ struct store_server {
 	_Atomic uint64_t sessions;    /* open now */
 	_Atomic uint64_t requests;    /* in flight now */
 	_Atomic uint64_t next_loop;
+	pthread_mutex_t idle_lock;    /* for waiting until a listener stopped or a session went */
+	pthread_cond_t idle;
 };
 
 /* A loop with what hangs on it. */
@@ -191,6 +193,8 @@ int store_server_start(struct store_server **server, const struct store_conf *co
 void store_server_stop(struct store_server *server);
 /* A peer speaks for this incarnation: remembered, also on disk, if it is newer. */
 void store_server_saw_incarnation(struct store_server *server, uint32_t incarnation);
+/* A session is gone: the last thing that its loop does with it. */
+void store_server_session_gone(struct store_server *server);
 /* NULL if no store has that number. */
 struct store *store_server_find(struct store_server *server, uint32_t number);
 
