@@ -57,20 +57,9 @@ void meta_brain_event(struct meta_brain *brain, const char *kind, const char *fm
 
 void meta_brain_continue(struct meta_brain *brain, struct meta_op *op)
 {
-	switch (op->step) {
-	case META_KEEP:
+	if (op->step == META_DONE && !op->finish) {
+		meta_op_free(op);
 		return;
-	case META_AGAIN:
-		meta_queue_put(&brain->queue, op);
-		return;
-	case META_DONE:
-		if (!op->finish) {
-			meta_op_free(op);
-			return;
-		}
-		break;
-	case META_SUBMIT:
-		break;
 	}
 	meta_queue_put(&brain->service->inbox, op);
 	uv_async_send(&brain->service->inbox_async);

@@ -212,10 +212,7 @@ void meta_run_watch(struct meta_brain *brain, struct meta_op *op)
 		watcher->client = op->number;
 	}
 	watcher->version = 0;
-	/* The answer first, then the map. */
-	op->step = META_DONE;
-	meta_brain_continue(brain, op);
-	op->step = META_KEEP;
+	/* The whole map stands before the answer. */
 	meta_map_flush(brain);
 }
 

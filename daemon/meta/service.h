@@ -44,8 +44,6 @@ struct meta_service;
 enum meta_step {
 	META_DONE,   /* finish() on the loop thread, then it is freed */
 	META_SUBMIT, /* propose .entry, then run() again; .outcome says what came of it */
-	META_AGAIN,  /* run() again on the brain thread, behind what waits there */
-	META_KEEP,   /* somebody else will bring it on */
 };
 
 struct meta_op {
