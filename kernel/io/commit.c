@@ -76,7 +76,7 @@ static struct weft_unit *ready_first(struct weft_io_inode *io)
 {
 	struct weft_unit *unit = list_first_entry_or_null(&io->ready, struct weft_unit, ready_link);
 
-	if (!io->is_inline || !unit || unit->is_inline || !io->inline_len)
+	if (!io->is_inline || !unit || unit->is_inline)
 		return unit;
 	list_for_each_entry(unit, &io->ready, ready_link)
 		if (!unit->runs[0].pos)
