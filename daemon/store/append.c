@@ -53,7 +53,7 @@ struct store_segment *store_segment_add(struct store_segments *segments, uint64_
 		segments->list = list;
 		segments->room = room;
 	}
-	segments->list[segments->n] = (struct store_segment){ .id = id, .size = size };
+	segments->list[segments->n] = (struct store_segment){.id = id, .size = size};
 	return &segments->list[segments->n++];
 }
 
@@ -67,8 +67,8 @@ void store_append_dead(struct store_segments *segments, uint64_t id, uint32_t by
 	}
 }
 
-int store_append_queue(struct store_segments *segments, struct store_append *append, const struct store_key *key,
-		       const struct store_place *place)
+int store_append_queue(struct store_segments *segments, struct store_append *append,
+		       const struct store_key *key, const struct store_place *place)
 {
 	struct store_recent *recent = store_recent_find(segments, key);
 
@@ -106,8 +106,9 @@ static void append_publish(struct store_segments *segments, struct store_append 
 	struct store *store = segments->store;
 
 	if (recent->live)
-		store_append_dead(segments, recent->place.segment,
-				  store_record_size(recent->place.head_len, recent->place.shard_len));
+		store_append_dead(
+			segments, recent->place.segment,
+			store_record_size(recent->place.head_len, recent->place.shard_len));
 	if (append->deleted) {
 		store_append_dead(segments, append->place.segment, store_record_size(0, 0));
 		if (recent->live) {
@@ -193,7 +194,8 @@ static void batch_written(struct store_op *op)
 	struct store_segments *segments = segments_of(op);
 
 	if (op->result < 0) {
-		log_error("store %s: a segment cannot be written: %s", segments->store->path, strerror(-op->result));
+		log_error("store %s: a segment cannot be written: %s", segments->store->path,
+			  strerror(-op->result));
 		batch_end(segments, op->result);
 		return;
 	}
@@ -222,7 +224,8 @@ static int segment_create(struct store_segments *segments, uint64_t id)
 	fd = openat(segments->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	if (pwrite(fd, &header, sizeof(header), 0) != sizeof(header) || fsync(fd) || fsync(segments->dir))
+	if (pwrite(fd, &header, sizeof(header), 0) != sizeof(header) || fsync(fd) ||
+	    fsync(segments->dir))
 		err = errno ? -errno : -EIO;
 	if (!err)
 		return fd;
@@ -249,7 +252,9 @@ static int batch_segment(struct store_segments *segments, struct store_segment *
 	first = segments->queue;
 	if (segments->active >= 0) {
 		*segment = &segments->list[segments->n - 1];
-		if ((*segment)->size + store_record_size(first->place.head_len, first->place.shard_len) <= segment_limit(segments))
+		if ((*segment)->size +
+			    store_record_size(first->place.head_len, first->place.shard_len) <=
+		    segment_limit(segments))
 			return 0;
 		close(segments->active);
 		segments->active = -1;
@@ -276,7 +281,8 @@ static struct iovec *append_encode(struct store_append *append, struct iovec *io
 	const struct store_key *key = &append->recent->key;
 	uint32_t table = append->deleted ? 0 : weft_crctable_len(append->place.shard_len);
 	uint32_t body = append->place.head_len + table + append->place.shard_len;
-	uint32_t pad = store_record_size(append->place.head_len, append->place.shard_len) - (uint32_t)sizeof(*record) - body;
+	uint32_t pad = store_record_size(append->place.head_len, append->place.shard_len) -
+		       (uint32_t)sizeof(*record) - body;
 
 	memset(record, 0, sizeof(*record));
 	record->magic = cpu_to_le32(WEFT_RECORD_MAGIC);
@@ -291,14 +297,14 @@ static struct iovec *append_encode(struct store_append *append, struct iovec *io
 	record->body_crc = cpu_to_le32(append->place.body_crc);
 	store_scan_seal(record);
 
-	*iov++ = (struct iovec){ record, sizeof(*record) };
+	*iov++ = (struct iovec){record, sizeof(*record)};
 	if (append->deleted)
 		return iov;
-	*iov++ = (struct iovec){ (void *)append->head, append->place.head_len };
-	*iov++ = (struct iovec){ (void *)append->table, table };
-	*iov++ = (struct iovec){ (void *)append->data, append->place.shard_len };
+	*iov++ = (struct iovec){(void *)append->head, append->place.head_len};
+	*iov++ = (struct iovec){(void *)append->table, table};
+	*iov++ = (struct iovec){(void *)append->data, append->place.shard_len};
 	if (pad)
-		*iov++ = (struct iovec){ (void *)padding, pad };
+		*iov++ = (struct iovec){(void *)padding, pad};
 	return iov;
 }
 
@@ -318,8 +324,9 @@ static int batch_call(struct store_op *op)
 	while ((append = segments->queue)) {
 		uint32_t size = store_record_size(append->place.head_len, append->place.shard_len);
 
-		if (!err && (segment->size + size > segment_limit(segments) || n == STORE_BATCH_APPENDS ||
-			     (n && segment->size + size - start > STORE_BATCH_BYTES)))
+		if (!err &&
+		    (segment->size + size > segment_limit(segments) || n == STORE_BATCH_APPENDS ||
+		     (n && segment->size + size - start > STORE_BATCH_BYTES)))
 			break;
 		if (!err) {
 			append->place.segment = segment->id;
@@ -351,7 +358,8 @@ static void batch_prepared(struct store_op *op)
 	struct store_segments *segments = segments_of(op);
 
 	if (op->result < 0) {
-		log_error("store %s: a segment cannot be begun: %s", segments->store->path, strerror(-op->result));
+		log_error("store %s: a segment cannot be begun: %s", segments->store->path,
+			  strerror(-op->result));
 		batch_end(segments, op->result);
 		return;
 	}

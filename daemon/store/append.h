@@ -15,11 +15,11 @@ struct store_append;
 struct store_recent {
 	struct store_key key;
 	struct store_recent *next;
-	bool live;                   /* durable: at .place; else absent */
+	bool live; /* durable: at .place; else absent */
 	struct store_place place;
-	bool dirty;                  /* the index does not know */
-	unsigned int version;        /* of what is durable; to see changes during a flush */
-	unsigned int pending;        /* appends queued or under way */
+	bool dirty;		     /* the index does not know */
+	unsigned int version;	     /* of what is durable; to see changes during a flush */
+	unsigned int pending;	     /* appends queued or under way */
 	struct store_append *newest; /* the last of these */
 };
 
@@ -31,15 +31,16 @@ struct store_append {
 	bool deleted;
 	const uint8_t *head, *table, *data;
 	struct weft_segment_record record;
-	struct store_place place;    /* head_len, shard_len, body_crc by the caller; the rest when it is written */
+	struct store_place
+		place; /* head_len, shard_len, body_crc by the caller; the rest when it is written */
 	void (*done)(struct store_append *append, int err); /* any thread */
 	void *owner;
 };
 
 struct store_segment {
 	uint64_t id;
-	uint64_t size, dead;         /* bytes */
-	bool dead_changed, keep;     /* keep: damaged, is not compacted */
+	uint64_t size, dead;	 /* bytes */
+	bool dead_changed, keep; /* keep: damaged, is not compacted */
 };
 
 struct store_segments {
@@ -47,12 +48,12 @@ struct store_segments {
 	struct store_loop *home;
 	struct store_index *index;
 	int dir;
-	pthread_mutex_t flush_lock;  /* taken before .lock; changes of the index */
+	pthread_mutex_t flush_lock; /* taken before .lock; changes of the index */
 
-	pthread_mutex_t lock;        /* all below */
-	struct store_segment *list;  /* ascending ids */
+	pthread_mutex_t lock;	    /* all below */
+	struct store_segment *list; /* ascending ids */
 	size_t n, room;
-	int active;                  /* descriptor of the last one, or -1: the next batch begins a new one */
+	int active; /* descriptor of the last one, or -1: the next batch begins a new one */
 	uint64_t next_id;
 	uint64_t durable_segment, durable_offset;
 	uint64_t flushes;
@@ -61,7 +62,7 @@ struct store_segments {
 	int64_t small_shards;
 	struct store_append *queue, **queue_end;
 	bool committing;
-	bool clean;                  /* when opened: closed in order before, so the counters hold */
+	bool clean; /* when opened: closed in order before, so the counters hold */
 
 	/* the batch under way; its own thread only */
 	struct store_op op;
@@ -71,32 +72,35 @@ struct store_segments {
 };
 
 #define STORE_BATCH_APPENDS 200
-#define STORE_BATCH_BYTES (8u << 20)
-#define STORE_BATCH_IOV (5 * STORE_BATCH_APPENDS) /* below IOV_MAX */
+#define STORE_BATCH_BYTES   (8u << 20)
+#define STORE_BATCH_IOV	    (5 * STORE_BATCH_APPENDS) /* below IOV_MAX */
 
 /* recent.c */
-struct store_recent *store_recent_find(struct store_segments *segments, const struct store_key *key);
+struct store_recent *store_recent_find(struct store_segments *segments,
+				       const struct store_key *key);
 /* Add what is not there yet. NULL: no memory. */
 struct store_recent *store_recent_add(struct store_segments *segments, const struct store_key *key);
 /*
  * What is known of key: recent, or, if that knows nothing, the index. Takes and releases the lock around the index and
  * returns with it held. 0: *place is where the shard stands; -ENOENT; or another negative errno.
  */
-int store_recent_lookup_locked(struct store_segments *segments, const struct store_key *key, struct store_place *place);
+int store_recent_lookup_locked(struct store_segments *segments, const struct store_key *key,
+			       struct store_place *place);
 
 /* append.c; the lock is held */
 struct store_segment *store_segment_of(struct store_segments *segments, uint64_t id);
-struct store_segment *store_segment_add(struct store_segments *segments, uint64_t id, uint64_t size);
+struct store_segment *store_segment_add(struct store_segments *segments, uint64_t id,
+					uint64_t size);
 /* Queue a record. place: what lookup gave for the key, NULL: absent. 0 or -ENOMEM. The batch starts by itself. */
-int store_append_queue(struct store_segments *segments, struct store_append *append, const struct store_key *key,
-		       const struct store_place *place);
+int store_append_queue(struct store_segments *segments, struct store_append *append,
+		       const struct store_key *key, const struct store_place *place);
 void store_append_dead(struct store_segments *segments, uint64_t segment, uint32_t bytes);
 
 /* segment.c */
 void store_segment_name(char name[24], uint64_t id);
 /* Read and check the record at place into a buffer of STORE_RECORD_MAX bytes: 0, -ENOENT (segment gone), -EBADMSG. */
 #define STORE_RECORD_MAX ((size_t)WEFT_STORE_FILE_MIN + STORE_AREA_MAX)
-int store_segment_read(struct store_segments *segments, const struct store_place *place, uint8_t *buffer,
-		       struct store_scan_record *record, const char **why);
+int store_segment_read(struct store_segments *segments, const struct store_place *place,
+		       uint8_t *buffer, struct store_scan_record *record, const char **why);
 
 #endif

@@ -14,7 +14,7 @@
 
 #define CLASS_MIN_SHIFT 12
 #define CLASS_MAX_SHIFT 25
-#define CLASSES (CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1)
+#define CLASSES		(CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1)
 
 struct idle_buffer {
 	struct idle_buffer *next;
@@ -32,7 +32,7 @@ static unsigned int class_of(size_t size)
 	unsigned int class = 0;
 
 	while (class < CLASSES - 1 && ((size_t)1 << (class + CLASS_MIN_SHIFT)) < size)
-		class++;
+		class ++;
 	return class;
 }
 
@@ -43,8 +43,10 @@ static size_t class_size(unsigned int class)
 
 static void idle_drop(struct store_buffers *buffers, size_t wanted)
 {
-	for (unsigned int class = CLASSES; class-- > 0 && buffers->used + buffers->idle + wanted > buffers->limit;) {
-		while (buffers->free[class] && buffers->used + buffers->idle + wanted > buffers->limit) {
+	for (unsigned int class = CLASSES;
+	     class -- > 0 && buffers->used + buffers->idle + wanted > buffers->limit;) {
+		while (buffers->free[class] &&
+		       buffers->used + buffers->idle + wanted > buffers->limit) {
 			struct idle_buffer *buffer = buffers->free[class];
 
 			buffers->free[class] = buffer->next;
@@ -160,7 +162,7 @@ int store_buffers_init(struct store_buffers **out, size_t limit)
 
 void store_buffers_exit(struct store_buffers *buffers)
 {
-	for (unsigned int class = 0; class < CLASSES; class++) {
+	for (unsigned int class = 0; class < CLASSES; class ++) {
 		while (buffers->free[class]) {
 			struct idle_buffer *buffer = buffers->free[class];
 

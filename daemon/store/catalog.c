@@ -99,7 +99,7 @@ struct page_small {
 static bool page_add_small(void *ctx, const struct store_key *key, const struct store_place *place)
 {
 	struct page_small *small = ctx;
-	struct store_shard_name name = { key->session, key->counter, place->shard_len, key->index };
+	struct store_shard_name name = {key->session, key->counter, place->shard_len, key->index};
 
 	page_add(small->page, &name);
 	return --small->left > 0;
@@ -110,17 +110,20 @@ uint32_t store_catalog_list(struct store_request *request)
 	const struct weft_wire_frame *frame = &request->frame;
 	struct weft_wire_list_entry *entries = (void *)request->buffer;
 	struct page page = {
-		.after = { .session = frame->session, .counter = frame->counter, .index = frame->index },
+		.after = {.session = frame->session,
+			  .counter = frame->counter,
+			  .index = frame->index},
 		.from_start = !frame->session && !frame->counter && !frame->index,
 	};
-	struct page_small small = { &page, PAGE_ENTRIES + 1 };
+	struct page_small small = {&page, PAGE_ENTRIES + 1};
 	struct store_key after = store_key_of(frame);
 	int err;
 
 	page.names = calloc(PAGE_ENTRIES, sizeof(*page.names));
 	if (!page.names)
 		return WEFT_ST_NOMEM;
-	err = store_segment_walk(request->store, frame->group, page.from_start ? NULL : &after, page_add_small, &small);
+	err = store_segment_walk(request->store, frame->group, page.from_start ? NULL : &after,
+				 page_add_small, &small);
 	if (!err)
 		err = store_file_walk(request->store, frame->group, false, page_add_file, &page);
 	if (err) {
@@ -153,7 +156,8 @@ struct digest {
 	uint64_t count, xor_session, xor_counter, bytes;
 };
 
-static void digest_add(struct digest *digest, uint64_t session, uint64_t counter, uint8_t index, uint32_t shard_len)
+static void digest_add(struct digest *digest, uint64_t session, uint64_t counter, uint8_t index,
+		       uint32_t shard_len)
 {
 	digest->count++;
 	digest->xor_session ^= session;
@@ -178,7 +182,7 @@ uint32_t store_catalog_digest(struct store_request *request)
 {
 	struct weft_wire_digest *answer = (void *)request->small;
 	uint64_t group = request->frame.group;
-	struct digest digest = { 0 };
+	struct digest digest = {0};
 	int err = store_segment_walk(request->store, group, NULL, digest_small, &digest);
 
 	if (!err)
@@ -198,5 +202,6 @@ uint32_t store_catalog_verify(struct store_request *request)
 {
 	uint32_t status = store_file_verify(request->store, &request->frame);
 
-	return status == WEFT_ST_ABSENT ? store_segment_verify(request->store, &request->frame) : status;
+	return status == WEFT_ST_ABSENT ? store_segment_verify(request->store, &request->frame)
+					: status;
 }

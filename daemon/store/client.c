@@ -32,9 +32,11 @@ int store_client_fd(const struct store_client *client)
 	return client->fd;
 }
 
-static int connect_timed(int fd, const struct sockaddr *sockaddr, socklen_t len, unsigned int timeout_ms)
+static int connect_timed(int fd, const struct sockaddr *sockaddr, socklen_t len,
+			 unsigned int timeout_ms)
 {
-	struct timeval tv = { .tv_sec = timeout_ms / 1000, .tv_usec = (long)(timeout_ms % 1000) * 1000 };
+	struct timeval tv = {.tv_sec = timeout_ms / 1000,
+			     .tv_usec = (long)(timeout_ms % 1000) * 1000};
 
 	/* SO_SNDTIMEO bounds connect(), too. */
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) ||
@@ -48,7 +50,7 @@ static int connect_timed(int fd, const struct sockaddr *sockaddr, socklen_t len,
 static int send_all(int fd, struct iovec *iov, int n_iov)
 {
 	while (n_iov) {
-		struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n_iov };
+		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n_iov};
 		ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
@@ -86,7 +88,8 @@ static int recv_all(int fd, void *buf, size_t len)
 	return 0;
 }
 
-int store_client_send(struct store_client *client, struct weft_wire_frame *frame, const struct iovec *iov, int n_iov)
+int store_client_send(struct store_client *client, struct weft_wire_frame *frame,
+		      const struct iovec *iov, int n_iov)
 {
 	struct weft_wire_header header;
 	struct iovec all[8];
@@ -95,13 +98,14 @@ int store_client_send(struct store_client *client, struct weft_wire_frame *frame
 		return -EINVAL;
 	frame->request_id = client->next_id++;
 	weft_wire_header_encode(&header, frame);
-	all[0] = (struct iovec){ &header, sizeof(header) };
+	all[0] = (struct iovec){&header, sizeof(header)};
 	if (n_iov)
 		memcpy(all + 1, iov, (size_t)n_iov * sizeof(*iov));
 	return send_all(client->fd, all, n_iov + 1);
 }
 
-int store_client_recv(struct store_client *client, struct weft_wire_frame *answer, void *buf, size_t size)
+int store_client_recv(struct store_client *client, struct weft_wire_frame *answer, void *buf,
+		      size_t size)
 {
 	struct weft_wire_header header;
 	bool own_crcs;
@@ -115,14 +119,16 @@ int store_client_recv(struct store_client *client, struct weft_wire_frame *answe
 		err = recv_all(client->fd, buf, answer->payload_len);
 	if (err)
 		return err;
-	own_crcs = answer->op == WEFT_OP_PUT || answer->op == WEFT_OP_GET || answer->op == WEFT_OP_STAT;
+	own_crcs = answer->op == WEFT_OP_PUT || answer->op == WEFT_OP_GET ||
+		   answer->op == WEFT_OP_STAT;
 	if (!own_crcs && weft_crc32c(0, buf, answer->payload_len) != answer->payload_crc)
 		return -EPROTO;
 	return 0;
 }
 
-int store_client_call(struct store_client *client, struct weft_wire_frame *frame, const struct iovec *iov, int n_iov,
-		      struct weft_wire_frame *answer, void *buf, size_t size)
+int store_client_call(struct store_client *client, struct weft_wire_frame *frame,
+		      const struct iovec *iov, int n_iov, struct weft_wire_frame *answer, void *buf,
+		      size_t size)
 {
 	int err = store_client_send(client, frame, iov, n_iov);
 
@@ -135,9 +141,11 @@ int store_client_call(struct store_client *client, struct weft_wire_frame *frame
 
 static int client_hello(struct store_client *client, struct weft_wire_greeting *hello)
 {
-	struct weft_wire_frame frame = { .op = WEFT_OP_HELLO, .payload_len = sizeof(struct weft_wire_hello) }, answer;
+	struct weft_wire_frame frame = {.op = WEFT_OP_HELLO,
+					.payload_len = sizeof(struct weft_wire_hello)},
+			       answer;
 	struct weft_wire_hello ours, theirs;
-	struct iovec iov = { &ours, sizeof(ours) };
+	struct iovec iov = {&ours, sizeof(ours)};
 	int err;
 
 	weft_wire_hello_encode(&ours, hello);
@@ -191,21 +199,22 @@ void store_client_close(struct store_client *client)
 	free(client);
 }
 
-int store_client_put(struct store_client *client, const struct weft_wire_frame *name, const void *head, uint32_t head_len,
-		     const void *data, uint32_t shard_len, const void *crcs)
+int store_client_put(struct store_client *client, const struct weft_wire_frame *name,
+		     const void *head, uint32_t head_len, const void *data, uint32_t shard_len,
+		     const void *crcs)
 {
 	struct weft_wire_frame frame = *name, answer;
 	struct iovec iov[3];
 
 	weft_wire_frame_put(&frame, head_len, shard_len);
-	iov[0] = (struct iovec){ (void *)head, head_len };
-	iov[1] = (struct iovec){ (void *)data, shard_len };
-	iov[2] = (struct iovec){ (void *)crcs, frame.crc_len };
+	iov[0] = (struct iovec){(void *)head, head_len};
+	iov[1] = (struct iovec){(void *)data, shard_len};
+	iov[2] = (struct iovec){(void *)crcs, frame.crc_len};
 	return store_client_call(client, &frame, iov, 3, &answer, NULL, 0);
 }
 
-int store_client_get(struct store_client *client, const struct weft_wire_frame *name, uint64_t offset, uint32_t length,
-		     void *buf, size_t size, uint32_t *got)
+int store_client_get(struct store_client *client, const struct weft_wire_frame *name,
+		     uint64_t offset, uint32_t length, void *buf, size_t size, uint32_t *got)
 {
 	struct weft_wire_frame frame = *name, answer;
 	const uint8_t *crcs;

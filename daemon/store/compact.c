@@ -60,11 +60,14 @@ static bool record_wanted(struct store_segments *segments, const struct store_sc
 	struct store_recent *recent = store_recent_find(segments, &record->key);
 
 	if (recent && recent->pending)
-		return record->deleted ? false : !err && place->segment == record->place.segment &&
-						 place->offset == record->place.offset && !recent->newest;
+		return record->deleted
+			       ? false
+			       : !err && place->segment == record->place.segment &&
+					 place->offset == record->place.offset && !recent->newest;
 	if (record->deleted)
 		return err == -ENOENT && !oldest;
-	return !err && place->segment == record->place.segment && place->offset == record->place.offset;
+	return !err && place->segment == record->place.segment &&
+	       place->offset == record->place.offset;
 }
 
 static int record_copy(struct store_segments *segments, struct compaction *compaction,
@@ -89,7 +92,8 @@ static int record_copy(struct store_segments *segments, struct compaction *compa
 	pthread_mutex_unlock(&compaction->lock);
 	pthread_mutex_lock(&segments->lock);
 	if (record_wanted(segments, record, &place, oldest))
-		err = store_append_queue(segments, append, &record->key, record->deleted ? NULL : &place);
+		err = store_append_queue(segments, append, &record->key,
+					 record->deleted ? NULL : &place);
 	else
 		err = -ENOENT;
 	pthread_mutex_unlock(&segments->lock);
@@ -102,7 +106,8 @@ static int record_copy(struct store_segments *segments, struct compaction *compa
 	return err == -ENOENT ? 0 : err;
 }
 
-static int segment_load(struct store_segments *segments, const struct store_segment *segment, uint8_t *bytes)
+static int segment_load(struct store_segments *segments, const struct store_segment *segment,
+			uint8_t *bytes)
 {
 	size_t got = 0;
 	char name[24];
@@ -125,10 +130,11 @@ static int segment_load(struct store_segments *segments, const struct store_segm
 	return got == segment->size ? 0 : -EIO;
 }
 
-static int segment_copy(struct store_segments *segments, const struct store_segment *segment, bool oldest,
-			size_t *skipped)
+static int segment_copy(struct store_segments *segments, const struct store_segment *segment,
+			bool oldest, size_t *skipped)
 {
-	struct compaction compaction = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+	struct compaction compaction = {.lock = PTHREAD_MUTEX_INITIALIZER,
+					.changed = PTHREAD_COND_INITIALIZER};
 	struct store_scan_record record;
 	size_t pos = sizeof(struct weft_segment_header);
 	uint8_t *bytes = malloc(segment->size);
@@ -137,7 +143,8 @@ static int segment_copy(struct store_segments *segments, const struct store_segm
 	if (!bytes)
 		return -ENOMEM;
 	err = segment_load(segments, segment, bytes);
-	while (!err && store_scan_next(bytes, segment->size, segment->id, &pos, &record, skipped) && !*skipped) {
+	while (!err && store_scan_next(bytes, segment->size, segment->id, &pos, &record, skipped) &&
+	       !*skipped) {
 		err = record_copy(segments, &compaction, &record, oldest);
 		if (!err)
 			err = copies_wait(&compaction, COPIES_UNDER_WAY);
@@ -157,7 +164,8 @@ static void segment_keep(struct store *store, uint64_t id)
 	if (segment)
 		segment->keep = true;
 	pthread_mutex_unlock(&segments->lock);
-	log_warn("a segment has records that do not check; it is kept and not compacted  file=%s/segments/%016lx.seg",
+	log_warn("a segment has records that do not check; it is kept and not compacted  "
+		 "file=%s/segments/%016lx.seg",
 		 store->path, (unsigned long)id);
 }
 
@@ -186,7 +194,8 @@ static int segment_remove(struct store *store, const struct store_segment *gone)
 	pthread_mutex_lock(&segments->lock);
 	for (i = 0; segments->list[i].id != gone->id; i++)
 		;
-	memmove(&segments->list[i], &segments->list[i + 1], (segments->n - i - 1) * sizeof(segments->list[0]));
+	memmove(&segments->list[i], &segments->list[i + 1],
+		(segments->n - i - 1) * sizeof(segments->list[0]));
 	segments->n--;
 	pthread_mutex_unlock(&segments->lock);
 	atomic_fetch_sub(&store->used, (int64_t)gone->size);
@@ -194,7 +203,8 @@ static int segment_remove(struct store *store, const struct store_segment *gone)
 }
 
 /* The one with the most dead bytes of those with more than half; the last one is where records go. */
-static bool segment_choose(struct store_segments *segments, struct store_segment *chosen, bool *oldest)
+static bool segment_choose(struct store_segments *segments, struct store_segment *chosen,
+			   bool *oldest)
 {
 	bool found = false;
 
@@ -202,7 +212,8 @@ static bool segment_choose(struct store_segments *segments, struct store_segment
 	for (size_t i = 0; i + 1 < segments->n; i++) {
 		const struct store_segment *segment = &segments->list[i];
 
-		if (segment->keep || segment->dead * 2 <= segment->size || (found && segment->dead <= chosen->dead))
+		if (segment->keep || segment->dead * 2 <= segment->size ||
+		    (found && segment->dead <= chosen->dead))
 			continue;
 		*chosen = *segment;
 		*oldest = i == 0;
@@ -215,7 +226,7 @@ static bool segment_choose(struct store_segments *segments, struct store_segment
 int store_segments_compact(struct store *store)
 {
 	struct store_segments *segments = store->segments;
-	struct store_segment chosen = { 0 };
+	struct store_segment chosen = {0};
 	size_t skipped = 0;
 	bool oldest = false;
 	int err;
@@ -232,10 +243,11 @@ int store_segments_compact(struct store *store)
 	if (!err)
 		err = segment_remove(store, &chosen);
 	if (err) {
-		log_warn("store %s: a segment could not be compacted: %s", store->path, strerror(-err));
+		log_warn("store %s: a segment could not be compacted: %s", store->path,
+			 strerror(-err));
 		return err;
 	}
-	log_debug("store %s: segment %lx compacted, %lu of %lu bytes were dead", store->path, (unsigned long)chosen.id,
-		  (unsigned long)chosen.dead, (unsigned long)chosen.size);
+	log_debug("store %s: segment %lx compacted, %lu of %lu bytes were dead", store->path,
+		  (unsigned long)chosen.id, (unsigned long)chosen.dead, (unsigned long)chosen.size);
 	return 1;
 }

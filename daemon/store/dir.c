@@ -29,9 +29,10 @@
 #define BTRFS_MAGIC 0x9123683e
 #define TMPFS_MAGIC 0x01021994
 
-static int store_file_write(struct store *store, uint32_t number, uint32_t host, uint32_t incarnation)
+static int store_file_write(struct store *store, uint32_t number, uint32_t host,
+			    uint32_t incarnation)
 {
-	struct weft_store_file file = { 0 };
+	struct weft_store_file file = {0};
 	int fd, err = 0;
 
 	file.magic = cpu_to_le32(WEFT_STORE_MAGIC);
@@ -86,11 +87,13 @@ static int store_file_read(struct store *store, struct weft_store_file *file)
 	else if (le16_to_cpu(file->format) > WEFT_STORE_FORMAT || file->features)
 		why = "it was written by a newer version of weft; update this host";
 	else if (weft_crc32c(0, file, sizeof(*file)) != crc)
-		why = "STORE does not match its checksum; restore that file, or empty the directory and let the shards be rebuilt";
+		why = "STORE does not match its checksum; restore that file, or empty the "
+		      "directory and let the shards be rebuilt";
 	else if (file->reserved0 || !store_file_zero(file->reserved1, sizeof(file->reserved1)))
 		why = "STORE has fields that this version does not know; update this host";
 	else if (memcmp(file->cluster, store->conf->cluster, sizeof(file->cluster)) != 0)
-		why = "it belongs to another cluster; give this host another directory, or empty this one if nobody needs its shards";
+		why = "it belongs to another cluster; give this host another directory, or empty "
+		      "this one if nobody needs its shards";
 	if (why) {
 		log_error("store %s refused: %s", store->path, why);
 		return -EPROTO;
@@ -106,7 +109,8 @@ static int store_identify(struct store *store)
 
 	if (err == -ENOENT) {
 		if (!faccessat(store->dir, "shards", F_OK, 0)) {
-			log_error("store %s refused: it has shards but no file STORE; restore that file, or empty the directory",
+			log_error("store %s refused: it has shards but no file STORE; restore that "
+				  "file, or empty the directory",
 				  store->path);
 			return -EPROTO;
 		}
@@ -130,7 +134,7 @@ static int store_identify(struct store *store)
 
 static int store_prepare_dirs(struct store *store)
 {
-	static const char *const names[] = { "shards", "segments", "index", "bad" };
+	static const char *const names[] = {"shards", "segments", "index", "bad"};
 	struct statfs fs;
 	int fd;
 
@@ -141,15 +145,16 @@ static int store_prepare_dirs(struct store *store)
 	if (fd < 0) {
 		int err = -errno;
 
-		log_error("store %s refused: its file system has no unnamed files (O_TMPFILE); use ext4, XFS or btrfs",
+		log_error("store %s refused: its file system has no unnamed files (O_TMPFILE); use "
+			  "ext4, XFS or btrfs",
 			  store->path);
 		return err;
 	}
 	close(fd);
 	if (fstatfs(store->dir, &fs))
 		return -errno;
-	store->names_with_file = fs.f_type == EXT4_MAGIC || fs.f_type == XFS_MAGIC || fs.f_type == (long)BTRFS_MAGIC ||
-				 fs.f_type == TMPFS_MAGIC;
+	store->names_with_file = fs.f_type == EXT4_MAGIC || fs.f_type == XFS_MAGIC ||
+				 fs.f_type == (long)BTRFS_MAGIC || fs.f_type == TMPFS_MAGIC;
 	return fsync(store->dir) ? -errno : 0;
 }
 
@@ -158,7 +163,8 @@ static int store_lock(struct store *store)
 	if (!flock(store->dir, LOCK_EX | LOCK_NB))
 		return 0;
 	if (errno == EWOULDBLOCK) {
-		log_error("store %s refused: another weftd uses it; stop that one first", store->path);
+		log_error("store %s refused: another weftd uses it; stop that one first",
+			  store->path);
 		return -EBUSY;
 	}
 	return -errno;
@@ -215,19 +221,21 @@ void store_fail(struct store *store, const char *what, int err)
 
 	atomic_fetch_add(&store->errors, 1);
 	if (atomic_compare_exchange_strong(&store->status, &ok, WEFT_ST_STORE_IO))
-		log_error("store %s takes no more shards: %s failed: %s; check the disk, then restart weftd", store->path,
-			  what, strerror(-err));
+		log_error("store %s takes no more shards: %s failed: %s; check the disk, then "
+			  "restart weftd",
+			  store->path, what, strerror(-err));
 }
 
-void store_report_corrupt(struct store *store, const struct weft_wire_frame *frame, const char *where, const char *why)
+void store_report_corrupt(struct store *store, const struct weft_wire_frame *frame,
+			  const char *where, const char *why)
 {
 	static _Thread_local struct log_limit limit;
 
 	atomic_fetch_add(&store->errors, 1);
 	if (log_limit(&limit, 20, 10))
 		log_error("shard %016lx:%016lx:%u of group %lx is corrupt: %s  file=%s/%s",
-			  (unsigned long)frame->session, (unsigned long)frame->counter, frame->index,
-			  (unsigned long)frame->group, why, store->path, where);
+			  (unsigned long)frame->session, (unsigned long)frame->counter,
+			  frame->index, (unsigned long)frame->group, why, store->path, where);
 }
 
 int store_set_number(struct store *store, uint32_t number, uint32_t host, uint32_t incarnation)
@@ -244,7 +252,8 @@ int store_set_number(struct store *store, uint32_t number, uint32_t host, uint32
 	return 0;
 }
 
-int store_open(struct store **out, const char *path, const struct store_conf *conf, struct store_loop *home)
+int store_open(struct store **out, const char *path, const struct store_conf *conf,
+	       struct store_loop *home)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	uint32_t incarnation;
@@ -272,7 +281,9 @@ int store_open(struct store **out, const char *path, const struct store_conf *co
 		err = store_identify(store);
 	incarnation = atomic_load(&store->incarnation);
 	if (!err && conf->incarnation && conf->incarnation < incarnation) {
-		log_error("store %s refused: it has seen a newer incarnation of the cluster than the metadata service names; was that restored from a backup?", path);
+		log_error("store %s refused: it has seen a newer incarnation of the cluster than "
+			  "the metadata service names; was that restored from a backup?",
+			  path);
 		err = -EPROTO;
 	}
 	if (err)
@@ -281,7 +292,8 @@ int store_open(struct store **out, const char *path, const struct store_conf *co
 	if (conf->incarnation > incarnation)
 		incarnation = conf->incarnation;
 	atomic_store(&store->incarnation, incarnation);
-	err = store_file_write(store, atomic_load(&store->number), atomic_load(&store->host), incarnation);
+	err = store_file_write(store, atomic_load(&store->number), atomic_load(&store->host),
+			       incarnation);
 	if (!err)
 		err = store_prepare_dirs(store);
 	if (err) {

@@ -42,7 +42,7 @@ static struct store_request *request_of(struct store_op *op)
 /* --- names ---------------------------------------------------------------------------------------------------------- */
 
 #define NAME_FORMAT "%016lx-%016lx-%02x"
-#define DIR_LEN 26 /* "shards/GROUP/HH" */
+#define DIR_LEN	    26 /* "shards/GROUP/HH" */
 
 /* Spreads the shards of a group over 256 directories; part of the format. */
 static unsigned int name_hash(uint64_t session, uint64_t counter)
@@ -52,10 +52,12 @@ static unsigned int name_hash(uint64_t session, uint64_t counter)
 	return (unsigned int)(x >> 56);
 }
 
-static void file_path(char path[80], uint64_t group, uint64_t session, uint64_t counter, uint8_t index)
+static void file_path(char path[80], uint64_t group, uint64_t session, uint64_t counter,
+		      uint8_t index)
 {
-	snprintf(path, 80, "shards/%016lx/%02x/" NAME_FORMAT, (unsigned long)group, name_hash(session, counter),
-		 (unsigned long)session, (unsigned long)counter, index);
+	snprintf(path, 80, "shards/%016lx/%02x/" NAME_FORMAT, (unsigned long)group,
+		 name_hash(session, counter), (unsigned long)session, (unsigned long)counter,
+		 index);
 }
 
 static bool name_parse(const char *text, struct store_shard_name *name)
@@ -64,16 +66,18 @@ static bool name_parse(const char *text, struct store_shard_name *name)
 	unsigned int index;
 	int used = 0;
 
-	if (sscanf(text, "%16lx-%16lx-%2x%n", &session, &counter, &index, &used) != 3 || text[used] ||
-	    index >= WEFT_SHARDS_MAX)
+	if (sscanf(text, "%16lx-%16lx-%2x%n", &session, &counter, &index, &used) != 3 ||
+	    text[used] || index >= WEFT_SHARDS_MAX)
 		return false;
-	*name = (struct store_shard_name){ .session = session, .counter = counter, .index = (uint8_t)index };
+	*name = (struct store_shard_name){
+		.session = session, .counter = counter, .index = (uint8_t)index};
 	return true;
 }
 
 static uint32_t area_len(uint32_t head_len, uint32_t shard_len)
 {
-	return (head_len + weft_crctable_len(shard_len) + WEFT_STORE_HEAD_ALIGN - 1) & ~(WEFT_STORE_HEAD_ALIGN - 1);
+	return (head_len + weft_crctable_len(shard_len) + WEFT_STORE_HEAD_ALIGN - 1) &
+	       ~(WEFT_STORE_HEAD_ALIGN - 1);
 }
 
 /* --- reading whole, blocking: for repeats of a PUT, and VERIFY ------------------------------------------------------------ */
@@ -86,17 +90,19 @@ struct file_image {
 };
 
 /* 0; -EBADMSG with *why if the file does not check; another negative errno. The image is freed by the caller in any case. */
-static int image_read(struct file_image *image, int fd, const struct weft_wire_frame *name, const char **why)
+static int image_read(struct file_image *image, int fd, const struct weft_wire_frame *name,
+		      const char **why)
 {
 	struct weft_wire_frame frame = *name;
 	struct stat st;
 	size_t got = 0;
 
-	*image = (struct file_image){ 0 };
+	*image = (struct file_image){0};
 	if (fstat(fd, &st))
 		return -errno;
 	*why = "the length of the file is wrong";
-	if (st.st_size < (off_t)WEFT_STORE_HEAD_ALIGN || st.st_size > (off_t)(STORE_AREA_MAX + WEFT_SHARD_LEN_MAX))
+	if (st.st_size < (off_t)WEFT_STORE_HEAD_ALIGN ||
+	    st.st_size > (off_t)(STORE_AREA_MAX + WEFT_SHARD_LEN_MAX))
 		return -EBADMSG;
 	image->size = (size_t)st.st_size;
 	image->bytes = malloc(image->size);
@@ -121,7 +127,9 @@ static int image_read(struct file_image *image, int fd, const struct weft_wire_f
 	}
 	image->table = image->bytes + frame.head_len;
 	image->data = image->bytes + area_len(frame.head_len, frame.shard_len);
-	return store_shard_check(&frame, image->bytes, image->data, image->table, why) == WEFT_ST_OK ? 0 : -EBADMSG;
+	return store_shard_check(&frame, image->bytes, image->data, image->table, why) == WEFT_ST_OK
+		       ? 0
+		       : -EBADMSG;
 }
 
 uint32_t store_file_verify(struct store *store, const struct weft_wire_frame *name)
@@ -139,8 +147,11 @@ uint32_t store_file_verify(struct store *store, const struct weft_wire_frame *na
 	free(image.bytes);
 	close(fd);
 	if (err == -EBADMSG || err == -EIO)
-		store_report_corrupt(store, name, path, err == -EIO ? "the disk cannot read it" : why);
-	return !err ? WEFT_ST_OK : err == -EBADMSG || err == -EIO ? WEFT_ST_CORRUPT : WEFT_ST_STORE_IO;
+		store_report_corrupt(store, name, path,
+				     err == -EIO ? "the disk cannot read it" : why);
+	return !err				? WEFT_ST_OK
+	       : err == -EBADMSG || err == -EIO ? WEFT_ST_CORRUPT
+						: WEFT_ST_STORE_IO;
 }
 
 /* --- PUT --------------------------------------------------------------------------------------------------------------------- */
@@ -161,8 +172,8 @@ static void put_end(struct store_request *request, int err)
 		static _Thread_local struct log_limit limit;
 
 		if (log_limit(&limit, 5, 10))
-			log_error("store %s: cannot store a shard: %s  file=%s", request->store->path, strerror(-err),
-				  request->name);
+			log_error("store %s: cannot store a shard: %s  file=%s",
+				  request->store->path, strerror(-err), request->name);
 		atomic_fetch_add(&request->store->errors, 1);
 		status = WEFT_ST_STORE_IO;
 	}
@@ -190,7 +201,7 @@ static int put_make_dirs(struct store_op *op)
 {
 	struct store_request *request = request_of(op);
 	struct store *store = request->store;
-	const size_t lens[] = { 6, 23, DIR_LEN }; /* "shards", "shards/GROUP", "shards/GROUP/HH" */
+	const size_t lens[] = {6, 23, DIR_LEN}; /* "shards", "shards/GROUP", "shards/GROUP/HH" */
 	char dir[80];
 
 	for (size_t i = 1; i < 3; i++) {
@@ -303,9 +314,11 @@ static int put_compare(struct store_op *op)
 		return errno == ENOENT ? -EAGAIN : -errno;
 	err = image_read(&image, fd, frame, &why);
 	if (!err) {
-		if (image.info.header_len != frame->head_len || image.info.shard_len != frame->shard_len ||
+		if (image.info.header_len != frame->head_len ||
+		    image.info.shard_len != frame->shard_len ||
 		    memcmp(image.bytes, request->buffer, frame->head_len) != 0 ||
-		    memcmp(image.table, request->buffer + weft_wire_crc_start(frame), frame->crc_len) != 0)
+		    memcmp(image.table, request->buffer + weft_wire_crc_start(frame),
+			   frame->crc_len) != 0)
 			err = -EEXIST;
 		else if (fsync(fd))
 			err = -errno;
@@ -313,7 +326,8 @@ static int put_compare(struct store_op *op)
 			err = dir_sync(store, request->name, DIR_LEN);
 	} else if (err == -EBADMSG || err == -EIO) {
 		store_report_corrupt(store, frame, request->name, why);
-		snprintf(bad, sizeof(bad), "bad/%016lx-%s", (unsigned long)frame->group, request->name + DIR_LEN + 1);
+		snprintf(bad, sizeof(bad), "bad/%016lx-%s", (unsigned long)frame->group,
+			 request->name + DIR_LEN + 1);
 		err = renameat(store->dir, request->name, store->dir, bad) ? -errno : -EAGAIN;
 		if (err == -EAGAIN)
 			store_count_files(store, -1, -(int64_t)image.size);
@@ -405,8 +419,9 @@ static void put_opened(struct store_op *op)
 	request->file = op->result;
 	request->tries = 0;
 	request->name[DIR_LEN] = '/';
-	request->iov[0] = (struct iovec){ request->area, area };
-	request->iov[1] = (struct iovec){ request->buffer + weft_wire_data_start(frame), frame->length };
+	request->iov[0] = (struct iovec){request->area, area};
+	request->iov[1] =
+		(struct iovec){request->buffer + weft_wire_data_start(frame), frame->length};
 	op->kind = STORE_OP_WRITE;
 	op->fd = request->file;
 	op->rw.iov = request->iov;
@@ -423,8 +438,10 @@ void store_file_put(struct store_request *request)
 
 	request->area = request->buffer + ((frame->payload_len + 63u) & ~63u);
 	memcpy(request->area, request->buffer, frame->head_len);
-	memcpy(request->area + frame->head_len, request->buffer + weft_wire_crc_start(frame), frame->crc_len);
-	memset(request->area + frame->head_len + frame->crc_len, 0, area - frame->head_len - frame->crc_len);
+	memcpy(request->area + frame->head_len, request->buffer + weft_wire_crc_start(frame),
+	       frame->crc_len);
+	memset(request->area + frame->head_len + frame->crc_len, 0,
+	       area - frame->head_len - frame->crc_len);
 	file_path(request->name, frame->group, frame->session, frame->counter, frame->index);
 	put_open(request);
 }
@@ -444,7 +461,7 @@ static void get_end(struct store_request *request, uint32_t status, const char *
 static void get_read(struct store_request *request, void *buf, size_t len, uint64_t offset,
 		     void (*done)(struct store_op *op))
 {
-	request->iov[0] = (struct iovec){ buf, len };
+	request->iov[0] = (struct iovec){buf, len};
 	request->op.kind = STORE_OP_READ;
 	request->op.fd = request->file;
 	request->op.rw.iov = request->iov;
@@ -457,7 +474,8 @@ static void get_read(struct store_request *request, void *buf, size_t len, uint6
 static bool get_read_failed(struct store_request *request, uint32_t wanted)
 {
 	if (request->op.result < 0)
-		get_end(request, request->op.result == -EIO ? WEFT_ST_CORRUPT : WEFT_ST_STORE_IO, "the disk cannot read it");
+		get_end(request, request->op.result == -EIO ? WEFT_ST_CORRUPT : WEFT_ST_STORE_IO,
+			"the disk cannot read it");
 	else if ((uint32_t)request->op.result < wanted)
 		get_end(request, WEFT_ST_CORRUPT, "the file was cut short");
 	else
@@ -467,8 +485,9 @@ static bool get_read_failed(struct store_request *request, uint32_t wanted)
 
 static void get_answer(struct store_request *request, const struct weft_shard_info *info)
 {
-	uint32_t status = store_answer_shard(request, request->buffer, info->header_len, info->shard_len,
-					     request->buffer + STORE_AREA_MAX, request->buffer + info->header_len);
+	uint32_t status = store_answer_shard(request, request->buffer, info->header_len,
+					     info->shard_len, request->buffer + STORE_AREA_MAX,
+					     request->buffer + info->header_len);
 
 	get_end(request, status, "a block of data does not match its CRC");
 }
@@ -479,7 +498,8 @@ static void get_data_read(struct store_op *op)
 	struct weft_shard_info info;
 
 	weft_header_decode(&info, request->buffer, STORE_AREA_MAX, NULL);
-	if (!get_read_failed(request, weft_wire_range_clamp(request->frame.offset, request->frame.length, info.shard_len)))
+	if (!get_read_failed(request, weft_wire_range_clamp(request->frame.offset,
+							    request->frame.length, info.shard_len)))
 		get_answer(request, &info);
 }
 
@@ -489,16 +509,18 @@ static void get_area_ready(struct store_request *request, const struct weft_shar
 	const struct weft_wire_frame *frame = &request->frame;
 	uint32_t length = weft_wire_range_clamp(frame->offset, frame->length, info->shard_len);
 
-	if (info->index != frame->index || info->group != frame->group || info->sid_session != frame->session ||
-	    info->sid_counter != frame->counter)
+	if (info->index != frame->index || info->group != frame->group ||
+	    info->sid_session != frame->session || info->sid_counter != frame->counter)
 		get_end(request, WEFT_ST_CORRUPT, "the shard header is that of another shard");
-	else if (!weft_crctable_sealed(request->buffer + info->header_len, weft_block_count(info->shard_len)))
+	else if (!weft_crctable_sealed(request->buffer + info->header_len,
+				       weft_block_count(info->shard_len)))
 		get_end(request, WEFT_ST_CORRUPT, "the checksum of the CRC table is wrong");
 	else if (frame->op == WEFT_OP_STAT || !length)
 		get_answer(request, info);
 	else
 		get_read(request, request->buffer + STORE_AREA_MAX, length,
-			 area_len(info->header_len, info->shard_len) + frame->offset, get_data_read);
+			 area_len(info->header_len, info->shard_len) + frame->offset,
+			 get_data_read);
 }
 
 static void get_rest_read(struct store_op *op)
@@ -526,7 +548,8 @@ static void get_head_read(struct store_op *op)
 	}
 	area = area_len(info.header_len, info.shard_len);
 	if (area > FIRST_READ)
-		get_read(request, request->buffer + FIRST_READ, area - FIRST_READ, FIRST_READ, get_rest_read);
+		get_read(request, request->buffer + FIRST_READ, area - FIRST_READ, FIRST_READ,
+			 get_rest_read);
 	else
 		get_area_ready(request, &info);
 }
@@ -617,7 +640,8 @@ uint32_t store_file_length(struct store *store, uint64_t group, const struct sto
 
 /* One of a group's 256 directories. 0, 1 when each() ended it, or a negative errno. */
 static int walk_dir(int group_dir, const char *text, bool with_length,
-		    bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes), void *ctx)
+		    bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes),
+		    void *ctx)
 {
 	int fd = openat(group_dir, text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
@@ -633,7 +657,7 @@ static int walk_dir(int group_dir, const char *text, bool with_length,
 	}
 	while (go_on && (entry = readdir(dir))) {
 		struct store_shard_name name;
-		struct stat st = { 0 };
+		struct stat st = {0};
 
 		if (!name_parse(entry->d_name, &name))
 			continue;
@@ -648,7 +672,8 @@ static int walk_dir(int group_dir, const char *text, bool with_length,
 }
 
 static int walk_group(int shards_dir, const char *text, bool with_length,
-		      bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes), void *ctx)
+		      bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes),
+		      void *ctx)
 {
 	int fd = openat(shards_dir, text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
@@ -670,7 +695,8 @@ static int walk_group(int shards_dir, const char *text, bool with_length,
 }
 
 int store_file_walk(struct store *store, uint64_t group, bool with_length,
-		    bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes), void *ctx)
+		    bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes),
+		    void *ctx)
 {
 	char path[80];
 	int err;
@@ -695,7 +721,7 @@ static bool count_one(void *ctx, const struct store_shard_name *name, uint64_t b
 
 int store_file_count(struct store *store, int64_t *shards, int64_t *bytes)
 {
-	struct count_ctx count = { shards, bytes };
+	struct count_ctx count = {shards, bytes};
 	int fd = openat(store->dir, "shards", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
 	int err = 0;

@@ -22,8 +22,8 @@
 #include "store/segment.h"
 
 #define MAP_BYTES ((size_t)256 << 30) /* address space only */
-#define READERS 512
-#define FORMAT 1u
+#define READERS	  512
+#define FORMAT	  1u
 
 struct store_index {
 	MDB_env *env;
@@ -64,7 +64,8 @@ static int errno_of(int rc)
 
 static struct index_key key_encode(const struct store_key *key)
 {
-	return (struct index_key){ htobe64(key->group), htobe64(key->session), htobe64(key->counter), key->index };
+	return (struct index_key){htobe64(key->group), htobe64(key->session), htobe64(key->counter),
+				  key->index};
 }
 
 static int place_decode(const MDB_val *value, struct store_place *place)
@@ -74,22 +75,26 @@ static int place_decode(const MDB_val *value, struct store_place *place)
 	if (value->mv_size != sizeof(raw))
 		return -EUCLEAN;
 	memcpy(&raw, value->mv_data, sizeof(raw));
-	*place = (struct store_place){ .segment = le64toh(raw.segment), .offset = le32toh(raw.offset),
-				       .head_len = le32toh(raw.head_len), .shard_len = le32toh(raw.shard_len),
-				       .body_crc = le32toh(raw.body_crc) };
+	*place = (struct store_place){.segment = le64toh(raw.segment),
+				      .offset = le32toh(raw.offset),
+				      .head_len = le32toh(raw.head_len),
+				      .shard_len = le32toh(raw.shard_len),
+				      .body_crc = le32toh(raw.body_crc)};
 	return 0;
 }
 
-static int find_in(struct store_index *index, MDB_txn *txn, const struct store_key *key, struct store_place *place)
+static int find_in(struct store_index *index, MDB_txn *txn, const struct store_key *key,
+		   struct store_place *place)
 {
 	struct index_key raw = key_encode(key);
-	MDB_val k = { sizeof(raw), &raw }, v;
+	MDB_val k = {sizeof(raw), &raw}, v;
 	int rc = mdb_get(txn, index->shards, &k, &v);
 
 	return rc ? errno_of(rc) : place_decode(&v, place);
 }
 
-int store_index_find(struct store_index *index, const struct store_key *key, struct store_place *place)
+int store_index_find(struct store_index *index, const struct store_key *key,
+		     struct store_place *place)
 {
 	MDB_txn *txn;
 	int err = errno_of(mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn));
@@ -101,23 +106,27 @@ int store_index_find(struct store_index *index, const struct store_key *key, str
 	return err;
 }
 
-static int walk_step(const MDB_val *k, const MDB_val *v, struct store_key *key, struct store_place *place)
+static int walk_step(const MDB_val *k, const MDB_val *v, struct store_key *key,
+		     struct store_place *place)
 {
 	struct index_key raw;
 
 	if (k->mv_size != sizeof(raw))
 		return -EUCLEAN;
 	memcpy(&raw, k->mv_data, sizeof(raw));
-	*key = (struct store_key){ be64toh(raw.group), be64toh(raw.session), be64toh(raw.counter), raw.index };
+	*key = (struct store_key){be64toh(raw.group), be64toh(raw.session), be64toh(raw.counter),
+				  raw.index};
 	return place_decode(v, place);
 }
 
 int store_index_walk(struct store_index *index, uint64_t group, const struct store_key *after,
-		     bool (*each)(void *ctx, const struct store_key *key, const struct store_place *place), void *ctx)
+		     bool (*each)(void *ctx, const struct store_key *key,
+				  const struct store_place *place),
+		     void *ctx)
 {
-	struct store_key key = after ? *after : (struct store_key){ .group = group };
+	struct store_key key = after ? *after : (struct store_key){.group = group};
 	struct index_key raw = key_encode(&key);
-	MDB_val k = { sizeof(raw), &raw }, v;
+	MDB_val k = {sizeof(raw), &raw}, v;
 	MDB_cursor *cursor;
 	MDB_txn *txn;
 	int err = errno_of(mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn));
@@ -149,17 +158,20 @@ int store_index_begin(struct store_index *index)
 	return errno_of(mdb_txn_begin(index->env, NULL, 0, &index->change));
 }
 
-int store_index_peek(struct store_index *index, const struct store_key *key, struct store_place *place)
+int store_index_peek(struct store_index *index, const struct store_key *key,
+		     struct store_place *place)
 {
 	return find_in(index, index->change, key, place);
 }
 
-int store_index_put(struct store_index *index, const struct store_key *key, const struct store_place *place)
+int store_index_put(struct store_index *index, const struct store_key *key,
+		    const struct store_place *place)
 {
 	struct index_key raw = key_encode(key);
-	struct index_place value = { htole64(place->segment), htole32(place->offset), htole32(place->head_len),
-				     htole32(place->shard_len), htole32(place->body_crc) };
-	MDB_val k = { sizeof(raw), &raw }, v = { sizeof(value), &value };
+	struct index_place value = {htole64(place->segment), htole32(place->offset),
+				    htole32(place->head_len), htole32(place->shard_len),
+				    htole32(place->body_crc)};
+	MDB_val k = {sizeof(raw), &raw}, v = {sizeof(value), &value};
 
 	return errno_of(mdb_put(index->change, index->shards, &k, &v, 0));
 }
@@ -167,7 +179,7 @@ int store_index_put(struct store_index *index, const struct store_key *key, cons
 int store_index_del(struct store_index *index, const struct store_key *key)
 {
 	struct index_key raw = key_encode(key);
-	MDB_val k = { sizeof(raw), &raw };
+	MDB_val k = {sizeof(raw), &raw};
 	int err = errno_of(mdb_del(index->change, index->shards, &k, NULL));
 
 	return err == -ENOENT ? 0 : err;
@@ -177,7 +189,7 @@ static const char state_key[] = "state";
 
 int store_index_set_state(struct store_index *index, const struct store_index_state *state)
 {
-	MDB_val k = { sizeof(state_key), (void *)state_key }, v;
+	MDB_val k = {sizeof(state_key), (void *)state_key}, v;
 	struct index_state raw;
 	int err = errno_of(mdb_get(index->change, index->state, &k, &v));
 
@@ -190,13 +202,13 @@ int store_index_set_state(struct store_index *index, const struct store_index_st
 	raw.files = htole64((uint64_t)state->files);
 	raw.file_bytes = htole64((uint64_t)state->file_bytes);
 	raw.clean = htole64(state->clean);
-	v = (MDB_val){ sizeof(raw), &raw };
+	v = (MDB_val){sizeof(raw), &raw};
 	return errno_of(mdb_put(index->change, index->state, &k, &v, 0));
 }
 
 int store_index_state(struct store_index *index, struct store_index_state *state)
 {
-	MDB_val k = { sizeof(state_key), (void *)state_key }, v;
+	MDB_val k = {sizeof(state_key), (void *)state_key}, v;
 	struct index_state raw;
 	MDB_txn *txn;
 	int err = errno_of(mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn));
@@ -209,9 +221,12 @@ int store_index_state(struct store_index *index, struct store_index_state *state
 	if (!err) {
 		memcpy(&raw, v.mv_data, sizeof(raw));
 		*state = (struct store_index_state){
-			.segment = le64toh(raw.segment), .offset = le64toh(raw.offset),
-			.shards = (int64_t)le64toh(raw.shards), .files = (int64_t)le64toh(raw.files),
-			.file_bytes = (int64_t)le64toh(raw.file_bytes), .clean = le64toh(raw.clean),
+			.segment = le64toh(raw.segment),
+			.offset = le64toh(raw.offset),
+			.shards = (int64_t)le64toh(raw.shards),
+			.files = (int64_t)le64toh(raw.files),
+			.file_bytes = (int64_t)le64toh(raw.file_bytes),
+			.clean = le64toh(raw.clean),
 		};
 	}
 	mdb_txn_abort(txn);
@@ -221,7 +236,7 @@ int store_index_state(struct store_index *index, struct store_index_state *state
 int store_index_set_dead(struct store_index *index, uint64_t segment, uint64_t dead)
 {
 	uint64_t key = htobe64(segment), value = htole64(dead);
-	MDB_val k = { sizeof(key), &key }, v = { sizeof(value), &value };
+	MDB_val k = {sizeof(key), &key}, v = {sizeof(value), &value};
 
 	return errno_of(mdb_put(index->change, index->dead, &k, &v, 0));
 }
@@ -229,7 +244,7 @@ int store_index_set_dead(struct store_index *index, uint64_t segment, uint64_t d
 int store_index_del_dead(struct store_index *index, uint64_t segment)
 {
 	uint64_t key = htobe64(segment);
-	MDB_val k = { sizeof(key), &key };
+	MDB_val k = {sizeof(key), &key};
 	int err = errno_of(mdb_del(index->change, index->dead, &k, NULL));
 
 	return err == -ENOENT ? 0 : err;
@@ -238,7 +253,7 @@ int store_index_del_dead(struct store_index *index, uint64_t segment)
 uint64_t store_index_dead(struct store_index *index, uint64_t segment)
 {
 	uint64_t key = htobe64(segment), value = 0;
-	MDB_val k = { sizeof(key), &key }, v;
+	MDB_val k = {sizeof(key), &key}, v;
 	MDB_txn *txn;
 
 	if (mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn))
@@ -271,8 +286,8 @@ int store_index_sync(struct store_index *index)
 /* Tables, and the state record if the index is new. -EUCLEAN: not the index of this store. */
 static int index_prepare(struct store_index *index, const uint8_t uuid[16])
 {
-	MDB_val k = { sizeof(state_key), (void *)state_key }, v;
-	struct index_state raw = { .format = htole32(FORMAT) };
+	MDB_val k = {sizeof(state_key), (void *)state_key}, v;
+	struct index_state raw = {.format = htole32(FORMAT)};
 	int err = store_index_begin(index);
 
 	if (err)
@@ -289,11 +304,12 @@ static int index_prepare(struct store_index *index, const uint8_t uuid[16])
 			err = -EUCLEAN;
 		else
 			memcpy(&raw, v.mv_data, sizeof(raw));
-		if (!err && (le32toh(raw.format) != FORMAT || memcmp(raw.uuid, uuid, sizeof(raw.uuid)) != 0))
+		if (!err && (le32toh(raw.format) != FORMAT ||
+			     memcmp(raw.uuid, uuid, sizeof(raw.uuid)) != 0))
 			err = -EUCLEAN;
 	} else if (err == -ENOENT) {
 		memcpy(raw.uuid, uuid, sizeof(raw.uuid));
-		v = (MDB_val){ sizeof(raw), &raw };
+		v = (MDB_val){sizeof(raw), &raw};
 		err = errno_of(mdb_put(index->change, index->state, &k, &v, 0));
 	}
 	if (err) {
@@ -312,7 +328,8 @@ static int index_open_once(struct store_index *index, const char *path, const ui
 	mdb_env_set_maxdbs(index->env, 4);
 	mdb_env_set_maxreaders(index->env, READERS);
 	mdb_env_set_mapsize(index->env, MAP_BYTES);
-	err = errno_of(mdb_env_open(index->env, path, MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600));
+	err = errno_of(
+		mdb_env_open(index->env, path, MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600));
 	if (!err)
 		err = index_prepare(index, uuid);
 	if (err)
@@ -322,7 +339,7 @@ static int index_open_once(struct store_index *index, const char *path, const ui
 
 static void index_remove(const char *path)
 {
-	static const char *const names[] = { "data.mdb", "lock.mdb" };
+	static const char *const names[] = {"data.mdb", "lock.mdb"};
 	char file[4096];
 
 	for (size_t i = 0; i < 2; i++) {
@@ -340,12 +357,15 @@ int store_index_open(struct store_index **out, const char *path, const uint8_t u
 		return -ENOMEM;
 	err = index_open_once(index, path, uuid);
 	if (err == -EUCLEAN) {
-		log_warn("the index of the small shards is not usable and is made again from the segments  path=%s", path);
+		log_warn("the index of the small shards is not usable and is made again from the "
+			 "segments  path=%s",
+			 path);
 		index_remove(path);
 		err = index_open_once(index, path, uuid);
 	}
 	if (err) {
-		log_error("the index of the small shards cannot be opened: %s  path=%s", strerror(-err), path);
+		log_error("the index of the small shards cannot be opened: %s  path=%s",
+			  strerror(-err), path);
 		free(index);
 		return err;
 	}

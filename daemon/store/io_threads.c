@@ -35,7 +35,7 @@ struct io_threads {
 
 static int threads_init(struct store_loop *loop)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.fd = loop->event_fd };
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = loop->event_fd};
 	struct io_threads *io = calloc(1, sizeof(*io));
 	int err;
 
@@ -97,7 +97,8 @@ static void ready_add(struct io_threads *io, struct store_op *op)
 
 static int slot_prepare(struct io_threads *io, int fd)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				    .data.fd = fd};
 
 	if ((size_t)fd >= io->n_slots) {
 		size_t n = io->n_slots ? io->n_slots : 64;
@@ -160,9 +161,10 @@ static void slot_retry(struct io_threads *io, struct store_op **slot)
 static int rw_run(struct store_op *op)
 {
 	while (op->rw.n_iov) {
-		ssize_t n = op->kind == STORE_OP_READ ?
-				    preadv(op->fd, op->rw.iov, op->rw.n_iov, (off_t)op->rw.offset) :
-				    pwritev(op->fd, op->rw.iov, op->rw.n_iov, (off_t)op->rw.offset);
+		ssize_t n =
+			op->kind == STORE_OP_READ
+				? preadv(op->fd, op->rw.iov, op->rw.n_iov, (off_t)op->rw.offset)
+				: pwritev(op->fd, op->rw.iov, op->rw.n_iov, (off_t)op->rw.offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -232,7 +234,7 @@ static void threads_forget(struct store_loop *loop, int fd)
 
 	if ((size_t)fd < io->n_slots && io->slots[fd].registered) {
 		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		io->slots[fd] = (struct socket_slot){ 0 };
+		io->slots[fd] = (struct socket_slot){0};
 	}
 }
 

@@ -21,14 +21,14 @@
 struct io_ring {
 	struct io_uring ring;
 	struct store_op *backlog, **backlog_end; /* not yet in the submission queue */
-	uint64_t event_count;                    /* what the read of event_fd writes to */
+	uint64_t event_count;			 /* what the read of event_fd writes to */
 	bool event_armed;
 };
 
 static const int needed_ops[] = {
-	IORING_OP_ACCEPT, IORING_OP_RECV,   IORING_OP_SENDMSG, IORING_OP_READV, IORING_OP_WRITEV,
-	IORING_OP_FSYNC,  IORING_OP_OPENAT, IORING_OP_LINKAT,  IORING_OP_READ,
-	IORING_OP_ASYNC_CANCEL,
+	IORING_OP_ACCEPT, IORING_OP_RECV,	  IORING_OP_SENDMSG, IORING_OP_READV,
+	IORING_OP_WRITEV, IORING_OP_FSYNC,	  IORING_OP_OPENAT,  IORING_OP_LINKAT,
+	IORING_OP_READ,	  IORING_OP_ASYNC_CANCEL,
 };
 
 static int ring_probe(struct io_uring *ring)
@@ -57,7 +57,8 @@ static int uring_init(struct store_loop *loop)
 	if (err)
 		goto err_free;
 	/* Without these, completions could be dropped, or a wait had no timeout of its own. */
-	if (!(io->ring.features & IORING_FEAT_NODROP) || !(io->ring.features & IORING_FEAT_EXT_ARG)) {
+	if (!(io->ring.features & IORING_FEAT_NODROP) ||
+	    !(io->ring.features & IORING_FEAT_EXT_ARG)) {
 		err = -EOPNOTSUPP;
 		goto err_exit;
 	}
@@ -94,10 +95,12 @@ static void op_prepare(struct io_uring_sqe *sqe, struct store_op *op)
 		io_uring_prep_sendmsg(sqe, op->fd, &op->send, MSG_NOSIGNAL);
 		break;
 	case STORE_OP_READ:
-		io_uring_prep_readv(sqe, op->fd, op->rw.iov, (unsigned int)op->rw.n_iov, op->rw.offset);
+		io_uring_prep_readv(sqe, op->fd, op->rw.iov, (unsigned int)op->rw.n_iov,
+				    op->rw.offset);
 		break;
 	case STORE_OP_WRITE:
-		io_uring_prep_writev(sqe, op->fd, op->rw.iov, (unsigned int)op->rw.n_iov, op->rw.offset);
+		io_uring_prep_writev(sqe, op->fd, op->rw.iov, (unsigned int)op->rw.n_iov,
+				     op->rw.offset);
 		break;
 	case STORE_OP_SYNC:
 		io_uring_prep_fsync(sqe, op->fd, op->sync.data_only ? IORING_FSYNC_DATASYNC : 0);
@@ -107,7 +110,8 @@ static void op_prepare(struct io_uring_sqe *sqe, struct store_op *op)
 		break;
 	case STORE_OP_LINK:
 		snprintf(op->link.self, sizeof(op->link.self), "/proc/self/fd/%d", op->fd);
-		io_uring_prep_linkat(sqe, AT_FDCWD, op->link.self, op->link.dir, op->link.path, AT_SYMLINK_FOLLOW);
+		io_uring_prep_linkat(sqe, AT_FDCWD, op->link.self, op->link.dir, op->link.path,
+				     AT_SYMLINK_FOLLOW);
 		break;
 	case STORE_OP_CALL:
 		io_uring_prep_nop(sqe); /* never submitted here: see store_op_submit() */
@@ -139,7 +143,8 @@ static void backlog_submit(struct store_loop *loop)
 	if (!io->event_armed) {
 		sqe = io_uring_get_sqe(&io->ring);
 		if (sqe) {
-			io_uring_prep_read(sqe, loop->event_fd, &io->event_count, sizeof(io->event_count), 0);
+			io_uring_prep_read(sqe, loop->event_fd, &io->event_count,
+					   sizeof(io->event_count), 0);
 			io_uring_sqe_set_data(sqe, NULL);
 			io->event_armed = true;
 		}
@@ -196,7 +201,8 @@ static bool op_finish(struct store_op *op, int result)
 
 static void uring_wait(struct store_loop *loop, int timeout_ms)
 {
-	struct __kernel_timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000LL };
+	struct __kernel_timespec timeout = {.tv_sec = timeout_ms / 1000,
+					    .tv_nsec = timeout_ms % 1000 * 1000000LL};
 	struct io_ring *io = loop->io;
 	struct io_uring_cqe *cqes[REAP_BATCH], *first;
 	unsigned int n;

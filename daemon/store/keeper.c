@@ -58,7 +58,8 @@ static bool keeper_wait(struct store_keeper *keeper)
  */
 static void keeper_recount(struct store *store)
 {
-	int64_t files_before = atomic_load(&store->files), bytes_before = atomic_load(&store->file_bytes);
+	int64_t files_before = atomic_load(&store->files),
+		bytes_before = atomic_load(&store->file_bytes);
 	int64_t files = 0, bytes = 0;
 
 	if (store_file_count(store, &files, &bytes) == 0)
@@ -74,7 +75,8 @@ static void *keeper_main(void *arg)
 		keeper_recount(store);
 	while (!keeper_wait(keeper)) {
 		store_space_refresh(store);
-		if (store_segments_flush(store, false) == 0 && atomic_load(&store->status) == WEFT_ST_OK)
+		if (store_segments_flush(store, false) == 0 &&
+		    atomic_load(&store->status) == WEFT_ST_OK)
 			store_segments_compact(store);
 	}
 	return NULL;

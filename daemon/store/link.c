@@ -21,16 +21,16 @@
 #define CONNECT_MS  2000u
 #define WAIT_MIN_MS 50u
 #define WAIT_MAX_MS 1000u
-#define WORKERS     5
+#define WORKERS	    5
 
 struct store_link {
 	const struct store_link_conf *conf;
 	uv_loop_t *loop;
 	struct ctl_self self;
 	struct ctl_conn *conn;
-	uint64_t connection;      /* counts connections */
+	uint64_t connection; /* counts connections */
 	bool ready, stopping;
-	unsigned int at;          /* in conf->addresses */
+	unsigned int at; /* in conf->addresses */
 	unsigned int wait_ms;
 	uv_timer_t retry, beat;
 	struct store_server *server;
@@ -40,7 +40,7 @@ struct store_link {
 	struct store_map *map;
 	struct store_workers *workers;
 	uv_async_t async;
-	pthread_mutex_t lock;     /* done */
+	pthread_mutex_t lock; /* done */
 	struct store_task *done;
 };
 
@@ -87,14 +87,17 @@ static void registered(void *ctx, const struct ctl_frame *frame)
 	if (frame->status != WEFT_ST_OK) {
 		if (!tlv_collect(frame->payload, frame->len, known, WEFT_C_NR, false) &&
 		    !tlv_text(&known[WEFT_C_TEXT], 1, sizeof(text) - 1, text))
-			log_error("store %s was refused by the metadata service: %s", store->path, text);
+			log_error("store %s was refused by the metadata service: %s", store->path,
+				  text);
 		else
-			log_warn("store %s is not registered: %s", store->path, status_text(frame->status));
+			log_warn("store %s is not registered: %s", store->path,
+				 status_text(frame->status));
 		link_leave(link);
 		return;
 	}
 	if (tlv_collect(frame->payload, frame->len, known, WEFT_C_NR, false) ||
-	    tlv_u32(&known[WEFT_C_STORE_NR], &number) || tlv_u32(&known[WEFT_C_HOST_NR], &host) || !number || !host) {
+	    tlv_u32(&known[WEFT_C_STORE_NR], &number) || tlv_u32(&known[WEFT_C_HOST_NR], &host) ||
+	    !number || !host) {
 		log_warn("the metadata service answered a registration with nonsense");
 		link_leave(link);
 		return;
@@ -103,7 +106,8 @@ static void registered(void *ctx, const struct ctl_frame *frame)
 	atomic_store(&link->server->host, host);
 	if (atomic_load(&store->number) != number || atomic_load(&store->host) != host) {
 		store_set_number(store, number, host, atomic_load(&link->server->incarnation));
-		log_info("store %s is number %u on host %u of the cluster", store->path, number, host);
+		log_info("store %s is number %u on host %u of the cluster", store->path, number,
+			 host);
 	}
 	if (--link->registering == 0)
 		link->registered = true;
@@ -118,7 +122,7 @@ static void put_texts(struct tlv_writer *writer, uint16_t type, const char *cons
 
 static int register_store(struct store_link *link, struct store *store)
 {
-	struct ctl_frame frame = { .type = WEFT_CTL_STORE_REGISTER, .slot = WEFT_SLOT_NONE };
+	struct ctl_frame frame = {.type = WEFT_CTL_STORE_REGISTER, .slot = WEFT_SLOT_NONE};
 	struct registration *reg = malloc(sizeof(*reg));
 	struct tlv_writer writer;
 	struct stat st;
@@ -126,7 +130,7 @@ static int register_store(struct store_link *link, struct store *store)
 
 	if (!reg)
 		return -ENOMEM;
-	*reg = (struct registration){ link, store, link->connection };
+	*reg = (struct registration){link, store, link->connection};
 	store_space_refresh(store);
 	tlv_writer_init(&writer, WEFT_CTL_PAYLOAD_MAX);
 	tlv_put(&writer, WEFT_C_STORE_UUID, store->uuid, sizeof(store->uuid));
@@ -173,7 +177,7 @@ static int link_serve(struct store_link *link, const struct ctl_peer *peer)
 static int link_ready(struct ctl_conn *conn, void *ctx)
 {
 	static const uint8_t unknown[16];
-	struct ctl_frame watch = { .type = WEFT_CTL_WATCH_MAP, .slot = WEFT_SLOT_NONE };
+	struct ctl_frame watch = {.type = WEFT_CTL_WATCH_MAP, .slot = WEFT_SLOT_NONE};
 	const struct ctl_peer *peer = ctl_peer(conn);
 	struct store_link *link = ctx;
 	int err;
@@ -210,8 +214,10 @@ static void beaten(void *ctx, const struct ctl_frame *frame)
 
 static void put_state(struct tlv_writer *writer, struct store *store)
 {
-	uint64_t answered = atomic_exchange(&store->answered, 0), busy = atomic_exchange(&store->busy_usec, 0);
-	uint64_t capacity = atomic_load(&store->capacity), available = atomic_load(&store->available);
+	uint64_t answered = atomic_exchange(&store->answered, 0),
+		 busy = atomic_exchange(&store->busy_usec, 0);
+	uint64_t capacity = atomic_load(&store->capacity),
+		 available = atomic_load(&store->available);
 	uint64_t usec = answered ? busy / answered : 0;
 	uint32_t status = atomic_load(&store->status);
 	struct weft_c_store_state state = {
@@ -233,7 +239,7 @@ static void put_state(struct tlv_writer *writer, struct store *store)
 
 static void link_beat(uv_timer_t *timer)
 {
-	struct ctl_frame frame = { .type = WEFT_CTL_HEARTBEAT, .slot = WEFT_SLOT_NONE };
+	struct ctl_frame frame = {.type = WEFT_CTL_HEARTBEAT, .slot = WEFT_SLOT_NONE};
 	struct store_link *link = timer->data;
 	struct tlv_writer writer;
 
@@ -289,9 +295,12 @@ static int workers_begin(struct store_link *link)
 {
 	struct store_server *server = link->server;
 	struct store_worker_conf conf = {
-		.hello = { .incarnation = atomic_load(&server->incarnation), .version_min = WEFT_WIRE_VERSION,
-			   .version_max = WEFT_WIRE_VERSION, .role = WEFT_ROLE_STORE, .in_flight = 64,
-			   .payload_max = WEFT_WIRE_PAYLOAD_MAX },
+		.hello = {.incarnation = atomic_load(&server->incarnation),
+			  .version_min = WEFT_WIRE_VERSION,
+			  .version_max = WEFT_WIRE_VERSION,
+			  .role = WEFT_ROLE_STORE,
+			  .in_flight = 64,
+			  .payload_max = WEFT_WIRE_PAYLOAD_MAX},
 		.own_address = server->conf->addresses[0],
 		.map = link->map,
 		.done = task_done,
@@ -364,15 +373,18 @@ static void link_closed(struct ctl_conn *conn, void *ctx, int why, const char *w
 	link_retry(link);
 }
 
-static const struct ctl_ops link_ops = { .ready = link_ready, .request = link_request, .closed = link_closed };
+static const struct ctl_ops link_ops = {
+	.ready = link_ready, .request = link_request, .closed = link_closed};
 
 static void link_connect(uv_timer_t *timer)
 {
 	struct store_link *link = timer->data;
 
-	link->conn = ctl_connect(link->loop, link->conf->addresses[link->at], &link->self, &link_ops, link, CONNECT_MS);
+	link->conn = ctl_connect(link->loop, link->conf->addresses[link->at], &link->self,
+				 &link_ops, link, CONNECT_MS);
 	if (!link->conn) {
-		log_warn("cannot connect to %s: %s", link->conf->addresses[link->at], strerror(errno));
+		log_warn("cannot connect to %s: %s", link->conf->addresses[link->at],
+			 strerror(errno));
 		link->at = (link->at + 1) % link->conf->n_addresses;
 		link_retry(link);
 	}

@@ -26,23 +26,24 @@ struct store_workers;
 /* A TASK frame on its way through a worker. */
 struct store_task {
 	struct store_task *next;
-	struct ctl_frame request;    /* type and tag: for the answer */
-	uint64_t connection;         /* that it came from */
-	uint8_t *payload;            /* the attributes; the answer is written over them */
+	struct ctl_frame request; /* type and tag: for the answer */
+	uint64_t connection;	  /* that it came from */
+	uint8_t *payload;	  /* the attributes; the answer is written over them */
 	size_t len;
-	uint32_t status;             /* of the frame: OK if each task has a status of its own */
+	uint32_t status; /* of the frame: OK if each task has a status of its own */
 };
 
 /* What a worker needs to know of this host. */
 struct store_worker_conf {
 	struct weft_wire_greeting hello;
-	const char *own_address;     /* where this host's stores listen */
+	const char *own_address; /* where this host's stores listen */
 	struct store_map *map;
 	void (*done)(void *ctx, struct store_task *task); /* a worker's thread; takes the task */
 	void *ctx;
 };
 
-int store_workers_start(struct store_workers **workers, const struct store_worker_conf *conf, unsigned int n);
+int store_workers_start(struct store_workers **workers, const struct store_worker_conf *conf,
+			unsigned int n);
 /* Ends after the tasks under way; those that wait are dropped. */
 void store_workers_stop(struct store_workers *workers);
 /* Takes the task. -EAGAIN if too many wait; then it is still the caller's. */
@@ -55,12 +56,12 @@ void store_task_run(const struct store_worker_conf *conf, uint8_t *attribute, si
 struct store_link_conf {
 	const char *const *addresses; /* of metadata servers */
 	unsigned int n_addresses;
-	const char *name;             /* of this host */
-	const char *labels[3];        /* "region=..", "datacenter=..", "rack=.."; NULL: none */
+	const char *name;	      /* of this host */
+	const char *labels[3];	      /* "region=..", "datacenter=..", "rack=.."; NULL: none */
 	const char *const *advertise; /* addresses of this host's stores, told to others */
 	unsigned int n_advertise;
 	unsigned int heartbeat_ms;
-	uint8_t cluster[16];          /* zero: learnt from the service */
+	uint8_t cluster[16]; /* zero: learnt from the service */
 	uint32_t incarnation;
 	/* The cluster is known now: start serving. Called once, on the loop's thread; NULL ends the link. */
 	struct store_server *(*known)(void *ctx, const uint8_t cluster[16], uint32_t incarnation);

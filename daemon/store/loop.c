@@ -79,14 +79,14 @@ static void *loop_start_main(void *arg)
 	return err ? NULL : loop_main(loop);
 }
 
-int store_loop_init(struct store_loop *loop, const struct store_io_ops *ops, struct store_pool *pool,
-		    void (*tick)(struct store_loop *loop), void *owner)
+int store_loop_init(struct store_loop *loop, const struct store_io_ops *ops,
+		    struct store_pool *pool, void (*tick)(struct store_loop *loop), void *owner)
 {
-	struct loop_start start = { .loop = loop };
+	struct loop_start start = {.loop = loop};
 	sigset_t all, before;
 	int err;
 
-	*loop = (struct store_loop){ .ops = ops, .pool = pool, .tick = tick, .owner = owner };
+	*loop = (struct store_loop){.ops = ops, .pool = pool, .tick = tick, .owner = owner};
 	loop->posted_end = &loop->posted;
 	loop->event_fd = eventfd(0, EFD_CLOEXEC);
 	if (loop->event_fd < 0)

@@ -28,14 +28,14 @@ struct store_pool;
 
 enum store_op_kind {
 	STORE_OP_ACCEPT, /* .fd: listening socket; result: a descriptor */
-	STORE_OP_RECV,   /* .recv; result: bytes, 0 at the end */
-	STORE_OP_SEND,   /* .send; result: bytes, perhaps fewer than asked for */
-	STORE_OP_READ,   /* .rw; result: bytes, fewer than asked for only at the end of the file */
-	STORE_OP_WRITE,  /* .rw; result: all bytes or an error */
-	STORE_OP_SYNC,   /* .sync; result: 0 */
-	STORE_OP_OPEN,   /* .fd: directory, .open; result: a descriptor */
-	STORE_OP_LINK,   /* .fd: an unnamed file, .link; result: 0 */
-	STORE_OP_CALL,   /* .call runs on a thread of the pool, in its turn, and may block; result: what it returns */
+	STORE_OP_RECV,	 /* .recv; result: bytes, 0 at the end */
+	STORE_OP_SEND,	 /* .send; result: bytes, perhaps fewer than asked for */
+	STORE_OP_READ,	 /* .rw; result: bytes, fewer than asked for only at the end of the file */
+	STORE_OP_WRITE,	 /* .rw; result: all bytes or an error */
+	STORE_OP_SYNC,	 /* .sync; result: 0 */
+	STORE_OP_OPEN,	 /* .fd: directory, .open; result: a descriptor */
+	STORE_OP_LINK,	 /* .fd: an unnamed file, .link; result: 0 */
+	STORE_OP_CALL, /* .call runs on a thread of the pool, in its turn, and may block; result: what it returns */
 };
 
 /* What .call returns when it gave the operation's owner away: nobody touches the operation any more, .done does not run. */
@@ -73,8 +73,8 @@ struct store_op {
 		int (*call)(struct store_op *op);
 	};
 	struct store_loop *loop; /* that it was submitted to */
-	struct store_op *next;   /* private */
-	size_t moved;            /* private: bytes read or written before */
+	struct store_op *next;	 /* private */
+	size_t moved;		 /* private: bytes read or written before */
 };
 
 /*
@@ -102,14 +102,14 @@ extern const struct store_io_ops store_io_threads;
 
 struct store_loop {
 	const struct store_io_ops *ops;
-	void *io;                  /* the back-end's */
+	void *io; /* the back-end's */
 	struct store_pool *pool;
 	int event_fd;
 	pthread_t thread;
 	void (*tick)(struct store_loop *loop); /* about once a second */
 	void *owner;
 
-	pthread_mutex_t lock;      /* posted, posted_end, stop */
+	pthread_mutex_t lock; /* posted, posted_end, stop */
 	struct store_op *posted, **posted_end;
 	bool stop;
 };
@@ -120,8 +120,8 @@ struct store_loop {
  * Start a loop's thread with a back-end. ops: which one. pool: shared by all loops. tick and owner: may be NULL.
  * 0, or a negative errno and nothing was started.
  */
-int store_loop_init(struct store_loop *loop, const struct store_io_ops *ops, struct store_pool *pool,
-		    void (*tick)(struct store_loop *loop), void *owner);
+int store_loop_init(struct store_loop *loop, const struct store_io_ops *ops,
+		    struct store_pool *pool, void (*tick)(struct store_loop *loop), void *owner);
 /* End the thread. The caller saw to it that nothing is under way. */
 void store_loop_exit(struct store_loop *loop);
 
@@ -149,7 +149,8 @@ bool store_op_advance(struct store_op *op, size_t bytes);
 int store_pool_init(struct store_pool **pool, unsigned int n);
 void store_pool_exit(struct store_pool *pool);
 /* Run run(op) on a thread of the pool. Any thread; never fails. */
-void store_pool_submit(struct store_pool *pool, struct store_op *op, void (*run)(struct store_op *op));
+void store_pool_submit(struct store_pool *pool, struct store_op *op,
+		       void (*run)(struct store_op *op));
 /* True on a thread of a pool. */
 bool store_pool_is_current(void);
 

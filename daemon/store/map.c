@@ -13,13 +13,15 @@
 #include "net/tlv.h"
 #include "store/link.h"
 
-#define NUMBER_MAX (1u << 22) /* numbers are given one by one; anything above is no number of a host or store */
+#define NUMBER_MAX \
+	(1u        \
+	 << 22) /* numbers are given one by one; anything above is no number of a host or store */
 
 struct store_map {
 	pthread_mutex_t lock; /* all below */
-	char **hosts;         /* address by host number */
+	char **hosts;	      /* address by host number */
 	size_t n_hosts;
-	uint32_t *stores;     /* host by store number */
+	uint32_t *stores; /* host by store number */
 	size_t n_stores;
 };
 
@@ -96,9 +98,11 @@ int store_map_update(struct store_map *map, const void *payload, size_t len)
 	pthread_mutex_lock(&map->lock);
 	while (!err && (more = tlv_next(&reader, &tlv)) == 1) {
 		if (tlv.type == WEFT_C_HOST)
-			err = tlv.len < sizeof(struct weft_c_host) ? -EPROTO : host_update(map, &tlv);
+			err = tlv.len < sizeof(struct weft_c_host) ? -EPROTO
+								   : host_update(map, &tlv);
 		else if (tlv.type == WEFT_C_STORE)
-			err = tlv.len != sizeof(struct weft_c_store) ? -EPROTO : store_update(map, &tlv);
+			err = tlv.len != sizeof(struct weft_c_store) ? -EPROTO
+								     : store_update(map, &tlv);
 	}
 	pthread_mutex_unlock(&map->lock);
 	return err ? err : more;

@@ -73,7 +73,8 @@ static int pool_grow(struct store_pool *pool)
 	return 0;
 }
 
-void store_pool_submit(struct store_pool *pool, struct store_op *op, void (*run)(struct store_op *op))
+void store_pool_submit(struct store_pool *pool, struct store_op *op,
+		       void (*run)(struct store_op *op))
 {
 	int err = 0;
 
@@ -81,7 +82,7 @@ void store_pool_submit(struct store_pool *pool, struct store_op *op, void (*run)
 	if (pool->used == pool->size)
 		err = pool_grow(pool);
 	if (!err) {
-		pool->items[(pool->first + pool->used) % pool->size] = (struct pool_item){ op, run };
+		pool->items[(pool->first + pool->used) % pool->size] = (struct pool_item){op, run};
 		pool->used++;
 		pthread_cond_signal(&pool->more);
 	}

@@ -22,16 +22,16 @@
 #include "kernel/ec/ec.h"
 #include "store/client.h"
 
-#define COLUMN (256u * 1024)
+#define COLUMN	     (256u * 1024)
 #define COLUMN_BYTES (COLUMN + 4 * (COLUMN / WEFT_CRC_BLOCK + 1))
-#define TIMEOUT_MS 5000u
-#define LIMIT_S 30
+#define TIMEOUT_MS   5000u
+#define LIMIT_S	     30
 
 struct source {
 	struct weft_wire_frame name;
 	struct store_client *client;
 	bool failed;
-	uint8_t *area;   /* shard header and CRC table, as STAT gave them */
+	uint8_t *area; /* shard header and CRC table, as STAT gave them */
 	uint32_t head_len;
 	uint8_t *column;
 };
@@ -68,19 +68,25 @@ static int rebuild_parse(struct rebuild *rebuild, const uint8_t *attribute, size
 	if (rebuild->n > WEFT_SHARDS_MAX || le32_to_cpu(rebuild->task.shards) != rebuild->n ||
 	    len != sizeof(rebuild->task) + rebuild->n * sizeof(rebuild->shards[0]))
 		return -EPROTO;
-	if (weft_layout_init(&layout, le32_to_cpu(rebuild->task.stored_len), rebuild->task.k, rebuild->task.m) ||
-	    layout.shard_len != rebuild->shard_len || weft_ec_init(&rebuild->ec, rebuild->task.k, rebuild->task.m) ||
-	    weft_header_lengths_check(le32_to_cpu(rebuild->task.plain_len), le32_to_cpu(rebuild->task.stored_len),
-				      rebuild->task.codec, rebuild->task.cipher, rebuild->task.cipher ? 1 : 0, &why))
+	if (weft_layout_init(&layout, le32_to_cpu(rebuild->task.stored_len), rebuild->task.k,
+			     rebuild->task.m) ||
+	    layout.shard_len != rebuild->shard_len ||
+	    weft_ec_init(&rebuild->ec, rebuild->task.k, rebuild->task.m) ||
+	    weft_header_lengths_check(le32_to_cpu(rebuild->task.plain_len),
+				      le32_to_cpu(rebuild->task.stored_len), rebuild->task.codec,
+				      rebuild->task.cipher, rebuild->task.cipher ? 1 : 0, &why))
 		return -EPROTO;
-	memcpy(rebuild->shards, attribute + sizeof(rebuild->task), rebuild->n * sizeof(rebuild->shards[0]));
+	memcpy(rebuild->shards, attribute + sizeof(rebuild->task),
+	       rebuild->n * sizeof(rebuild->shards[0]));
 	for (unsigned int i = 0; i < rebuild->n; i++) {
 		if (rebuild->shards[i].index != i)
 			return -EPROTO;
 		rebuild->sources[i].name = (struct weft_wire_frame){
-			.store = le32_to_cpu(rebuild->shards[i].store), .group = le64_to_cpu(rebuild->task.group),
+			.store = le32_to_cpu(rebuild->shards[i].store),
+			.group = le64_to_cpu(rebuild->task.group),
 			.session = le64_to_cpu(rebuild->task.sid.session),
-			.counter = le64_to_cpu(rebuild->task.sid.counter), .index = (uint8_t)i,
+			.counter = le64_to_cpu(rebuild->task.sid.counter),
+			.index = (uint8_t)i,
 		};
 		if (rebuild->shards[i].flags & WEFT_TASK_SHARD_WANTED) {
 			if (!rebuild->sources[i].name.store)
@@ -107,19 +113,25 @@ static struct store_client *peer_open(const struct store_worker_conf *conf, uint
 	return client;
 }
 
-static bool source_matches(const struct rebuild *rebuild, unsigned int i, const struct weft_wire_frame *answer)
+static bool source_matches(const struct rebuild *rebuild, unsigned int i,
+			   const struct weft_wire_frame *answer)
 {
 	const struct source *source = &rebuild->sources[i];
-	uint32_t blocks = weft_block_count(rebuild->shard_len), crc = le32_to_cpu(rebuild->shards[i].table_crc);
+	uint32_t blocks = weft_block_count(rebuild->shard_len),
+		 crc = le32_to_cpu(rebuild->shards[i].table_crc);
 	const uint8_t *table = source->area + answer->head_len;
 	struct weft_shard_info info;
 
-	if (weft_header_decode(&info, source->area, answer->head_len, NULL) || info.header_len != answer->head_len)
+	if (weft_header_decode(&info, source->area, answer->head_len, NULL) ||
+	    info.header_len != answer->head_len)
 		return false;
-	return info.index == i && info.group == source->name.group && info.sid_session == source->name.session &&
-	       info.sid_counter == source->name.counter && info.k == rebuild->task.k && info.m == rebuild->task.m &&
-	       info.shard_len == rebuild->shard_len && answer->shard_len == rebuild->shard_len &&
-	       info.stored_len == le32_to_cpu(rebuild->task.stored_len) && weft_crctable_sealed(table, blocks) &&
+	return info.index == i && info.group == source->name.group &&
+	       info.sid_session == source->name.session &&
+	       info.sid_counter == source->name.counter && info.k == rebuild->task.k &&
+	       info.m == rebuild->task.m && info.shard_len == rebuild->shard_len &&
+	       answer->shard_len == rebuild->shard_len &&
+	       info.stored_len == le32_to_cpu(rebuild->task.stored_len) &&
+	       weft_crctable_sealed(table, blocks) &&
 	       (!crc || weft_crctable_entry(table, blocks) == crc);
 }
 
@@ -135,7 +147,8 @@ static bool source_open(struct rebuild *rebuild, unsigned int i)
 	if (!source->area || !source->column || !source->client)
 		return false;
 	frame.op = WEFT_OP_STAT;
-	if (store_client_call(source->client, &frame, NULL, 0, &answer, source->area, STORE_AREA_MAX) != WEFT_ST_OK)
+	if (store_client_call(source->client, &frame, NULL, 0, &answer, source->area,
+			      STORE_AREA_MAX) != WEFT_ST_OK)
 		return false;
 	source->head_len = answer.head_len;
 	return source_matches(rebuild, i, &answer);
@@ -146,12 +159,12 @@ static bool source_read(struct rebuild *rebuild, unsigned int i, uint32_t offset
 	struct source *source = &rebuild->sources[i];
 	uint32_t got = 0;
 
-	if (store_client_get(source->client, &source->name, offset, length, source->column, COLUMN_BYTES, &got) !=
-		    WEFT_ST_OK ||
+	if (store_client_get(source->client, &source->name, offset, length, source->column,
+			     COLUMN_BYTES, &got) != WEFT_ST_OK ||
 	    got != length)
 		return false;
-	return weft_crctable_check(source->area + source->head_len + 4 * (offset / WEFT_CRC_BLOCK), source->column, length,
-				   NULL) == 0;
+	return weft_crctable_check(source->area + source->head_len + 4 * (offset / WEFT_CRC_BLOCK),
+				   source->column, length, NULL) == 0;
 }
 
 /* Read a column from k sources, opening others as some fail. *have: from which. */
@@ -167,10 +180,12 @@ static int column_read(struct rebuild *rebuild, uint32_t offset, uint32_t length
 			continue;
 		if (now_s() > rebuild->deadline)
 			return -ETIMEDOUT;
-		if ((!source->client && !source_open(rebuild, i)) || !source_read(rebuild, i, offset, length)) {
-			log_info("shard %016lx:%016lx:%u cannot be read for a rebuild from store %u",
-				 (unsigned long)source->name.session, (unsigned long)source->name.counter, i,
-				 source->name.store);
+		if ((!source->client && !source_open(rebuild, i)) ||
+		    !source_read(rebuild, i, offset, length)) {
+			log_info(
+				"shard %016lx:%016lx:%u cannot be read for a rebuild from store %u",
+				(unsigned long)source->name.session,
+				(unsigned long)source->name.counter, i, source->name.store);
 			source->failed = true;
 			continue;
 		}
@@ -186,7 +201,9 @@ static int columns_decode(struct rebuild *rebuild)
 	struct weft_ec_plan plan;
 
 	for (uint32_t offset = 0; offset < rebuild->shard_len; offset += COLUMN) {
-		uint32_t length = rebuild->shard_len - offset < COLUMN ? rebuild->shard_len - offset : COLUMN, have;
+		uint32_t length = rebuild->shard_len - offset < COLUMN ? rebuild->shard_len - offset
+								       : COLUMN,
+			 have;
 		const void *src[WEFT_SHARDS_MAX];
 		void *dst[WEFT_SHARDS_MAX];
 		int err = column_read(rebuild, offset, length, &have);
@@ -209,7 +226,8 @@ static int columns_decode(struct rebuild *rebuild)
 
 static uint32_t target_store(struct rebuild *rebuild, unsigned int i, const struct source *any)
 {
-	uint32_t blocks = weft_block_count(rebuild->shard_len), expected = le32_to_cpu(rebuild->shards[i].table_crc), crc;
+	uint32_t blocks = weft_block_count(rebuild->shard_len),
+		 expected = le32_to_cpu(rebuild->shards[i].table_crc), crc;
 	uint8_t *table = malloc(weft_crctable_len(rebuild->shard_len));
 	uint8_t head[WEFT_SHARD_HEADER_MAX];
 	struct store_client *client;
@@ -222,7 +240,8 @@ static uint32_t target_store(struct rebuild *rebuild, unsigned int i, const stru
 	weft_crctable_fill(table, 0, rebuild->made[i], rebuild->shard_len);
 	crc = weft_crctable_seal(table, blocks);
 	if (expected && crc != expected) {
-		log_error("a rebuilt shard does not match the chunk record: not stored  sid=%016lx:%016lx index=%u",
+		log_error("a rebuilt shard does not match the chunk record: not stored  "
+			  "sid=%016lx:%016lx index=%u",
 			  (unsigned long)any->name.session, (unsigned long)any->name.counter, i);
 		free(table);
 		return WEFT_ST_CORRUPT;
@@ -232,8 +251,8 @@ static uint32_t target_store(struct rebuild *rebuild, unsigned int i, const stru
 		free(table);
 		return WEFT_ST_LOST_PEER;
 	}
-	status = store_client_put(client, &rebuild->sources[i].name, head, any->head_len, rebuild->made[i],
-				  rebuild->shard_len, table);
+	status = store_client_put(client, &rebuild->sources[i].name, head, any->head_len,
+				  rebuild->made[i], rebuild->shard_len, table);
 	store_client_close(client);
 	free(table);
 	if (status == WEFT_ST_OK) {
@@ -295,7 +314,8 @@ uint32_t store_rebuild(const struct store_worker_conf *conf, uint8_t *attribute,
 	if (!err)
 		status = targets_store(rebuild);
 	if (!err)
-		memcpy(attribute + sizeof(rebuild->task), rebuild->shards, rebuild->n * sizeof(rebuild->shards[0]));
+		memcpy(attribute + sizeof(rebuild->task), rebuild->shards,
+		       rebuild->n * sizeof(rebuild->shards[0]));
 	rebuild_free(rebuild);
 	switch (err) {
 	case 0:

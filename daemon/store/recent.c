@@ -13,7 +13,7 @@
 #include "store/append.h"
 
 #define BUCKETS_MIN 1024
-#define URGENT 8192
+#define URGENT	    8192
 
 static size_t key_hash(const struct store_key *key)
 {
@@ -25,7 +25,8 @@ static size_t key_hash(const struct store_key *key)
 
 static bool key_equal(const struct store_key *a, const struct store_key *b)
 {
-	return a->counter == b->counter && a->session == b->session && a->group == b->group && a->index == b->index;
+	return a->counter == b->counter && a->session == b->session && a->group == b->group &&
+	       a->index == b->index;
 }
 
 struct store_recent *store_recent_find(struct store_segments *segments, const struct store_key *key)
@@ -51,7 +52,8 @@ static int table_grow(struct store_segments *segments)
 		struct store_recent *recent, *next;
 
 		for (recent = segments->table[i]; recent; recent = next) {
-			struct store_recent **bucket = &table[key_hash(&recent->key) & (buckets - 1)];
+			struct store_recent **bucket =
+				&table[key_hash(&recent->key) & (buckets - 1)];
 
 			next = recent->next;
 			recent->next = *bucket;
@@ -81,7 +83,8 @@ struct store_recent *store_recent_add(struct store_segments *segments, const str
 	return recent;
 }
 
-int store_recent_lookup_locked(struct store_segments *segments, const struct store_key *key, struct store_place *place)
+int store_recent_lookup_locked(struct store_segments *segments, const struct store_key *key,
+			       struct store_place *place)
 {
 	for (;;) {
 		struct store_recent *recent = store_recent_find(segments, key);
@@ -136,10 +139,11 @@ static int flush_collect(struct store_segments *segments, struct flush *flush)
 	if (!flush->entries || !flush->dead)
 		return -ENOMEM;
 	for (size_t i = 0; i < segments->buckets; i++)
-		for (struct store_recent *recent = segments->table[i]; recent; recent = recent->next)
+		for (struct store_recent *recent = segments->table[i]; recent;
+		     recent = recent->next)
 			if (recent->dirty)
-				flush->entries[flush->n++] = (struct flush_entry){ recent->key, recent->place, recent->version,
-										   recent->live };
+				flush->entries[flush->n++] = (struct flush_entry){
+					recent->key, recent->place, recent->version, recent->live};
 	for (size_t i = 0; i < segments->n; i++) {
 		if (!segments->list[i].dead_changed)
 			continue;
@@ -161,9 +165,10 @@ static int flush_write(struct store_segments *segments, const struct flush *flus
 	if (err)
 		return err;
 	for (size_t i = 0; i < flush->n && !err; i++)
-		err = flush->entries[i].live ?
-			      store_index_put(segments->index, &flush->entries[i].key, &flush->entries[i].place) :
-			      store_index_del(segments->index, &flush->entries[i].key);
+		err = flush->entries[i].live
+			      ? store_index_put(segments->index, &flush->entries[i].key,
+						&flush->entries[i].place)
+			      : store_index_del(segments->index, &flush->entries[i].key);
 	for (size_t i = 0; i < flush->n_dead && !err; i++)
 		err = store_index_set_dead(segments->index, flush->dead[i].id, flush->dead[i].dead);
 	if (!err)
@@ -215,7 +220,7 @@ static void flush_undo(struct store_segments *segments, const struct flush *flus
 static int flush_locked(struct store *store, bool sync, bool clean)
 {
 	struct store_segments *segments = store->segments;
-	struct flush flush = { .state.clean = clean };
+	struct flush flush = {.state.clean = clean};
 	bool something;
 	int err;
 

@@ -64,7 +64,8 @@ void store_request_finish(struct store_request *request, uint32_t status)
 	if (request->store) {
 		atomic_fetch_sub(&request->store->in_flight, 1);
 		atomic_fetch_add(&request->store->answered, 1);
-		atomic_fetch_add(&request->store->busy_usec, store_now_usec() - request->started_usec);
+		atomic_fetch_add(&request->store->busy_usec,
+				 store_now_usec() - request->started_usec);
 	}
 	request->op.done = answer_posted;
 	if (store_loop_is_current(request->loop))
@@ -73,15 +74,16 @@ void store_request_finish(struct store_request *request, uint32_t status)
 		store_loop_post(request->loop, &request->op);
 }
 
-uint32_t store_shard_check(const struct weft_wire_frame *frame, const uint8_t *head, const uint8_t *data,
-			   const uint8_t *crcs, const char **why)
+uint32_t store_shard_check(const struct weft_wire_frame *frame, const uint8_t *head,
+			   const uint8_t *data, const uint8_t *crcs, const char **why)
 {
 	struct weft_shard_info info;
 
 	if (weft_header_decode(&info, head, frame->head_len, why))
 		return WEFT_ST_CORRUPT;
-	if (info.header_len != frame->head_len || info.shard_len != frame->shard_len || info.index != frame->index ||
-	    info.group != frame->group || info.sid_session != frame->session || info.sid_counter != frame->counter) {
+	if (info.header_len != frame->head_len || info.shard_len != frame->shard_len ||
+	    info.index != frame->index || info.group != frame->group ||
+	    info.sid_session != frame->session || info.sid_counter != frame->counter) {
 		*why = "the shard header is that of another shard";
 		return WEFT_ST_CORRUPT;
 	}
@@ -96,8 +98,8 @@ uint32_t store_shard_check(const struct weft_wire_frame *frame, const uint8_t *h
 	return WEFT_ST_OK;
 }
 
-uint32_t store_answer_shard(struct store_request *request, const uint8_t *head, uint32_t head_len, uint32_t shard_len,
-			    const uint8_t *data, const uint8_t *table)
+uint32_t store_answer_shard(struct store_request *request, const uint8_t *head, uint32_t head_len,
+			    uint32_t shard_len, const uint8_t *data, const uint8_t *table)
 {
 	struct weft_wire_frame *answer = &request->answer;
 	uint32_t length, first;
@@ -141,15 +143,19 @@ static void request_hello(struct store_request *request)
 	static _Thread_local struct log_limit limit;
 	struct store_worker_loop *home = request->loop->owner;
 	struct store_server *server = home->server;
-	struct weft_wire_greeting ours = {
-		.incarnation = atomic_load(&server->incarnation),
-		.version_min = WEFT_WIRE_VERSION,
-		.version_max = WEFT_WIRE_VERSION,
-		.role = WEFT_ROLE_STORE,
-		.in_flight = server->conf->in_flight ? server->conf->in_flight : 64,
-		.payload_max = WEFT_WIRE_PAYLOAD_MAX,
-		.host = atomic_load(&server->host),
-	}, theirs, agreed;
+	struct weft_wire_greeting ours =
+					  {
+						  .incarnation = atomic_load(&server->incarnation),
+						  .version_min = WEFT_WIRE_VERSION,
+						  .version_max = WEFT_WIRE_VERSION,
+						  .role = WEFT_ROLE_STORE,
+						  .in_flight = server->conf->in_flight
+								       ? server->conf->in_flight
+								       : 64,
+						  .payload_max = WEFT_WIRE_PAYLOAD_MAX,
+						  .host = atomic_load(&server->host),
+					  },
+				  theirs, agreed;
 	const char *why = "";
 	uint32_t status = WEFT_ST_PROTO;
 
@@ -160,7 +166,8 @@ static void request_hello(struct store_request *request)
 	}
 	if (status != WEFT_ST_OK) {
 		if (log_limit(&limit, 10, 10))
-			log_warn("a peer was refused: %s; its configuration names another cluster or another version of weft",
+			log_warn("a peer was refused: %s; its configuration names another cluster "
+				 "or another version of weft",
 				 why);
 		store_session_greeted(request->session, NULL);
 		store_request_finish(request, status);
@@ -170,7 +177,8 @@ static void request_hello(struct store_request *request)
 	agreed.incarnation = atomic_load(&server->incarnation);
 	weft_wire_hello_encode((struct weft_wire_hello *)request->small, &agreed);
 	store_request_add_part(request, request->small, sizeof(struct weft_wire_hello));
-	request->answer.payload_crc = weft_crc32c(0, request->small, sizeof(struct weft_wire_hello));
+	request->answer.payload_crc =
+		weft_crc32c(0, request->small, sizeof(struct weft_wire_hello));
 	store_session_greeted(request->session, &agreed);
 	store_request_finish(request, WEFT_ST_OK);
 }
@@ -233,11 +241,14 @@ static void request_put(struct store_request *request)
 	const char *why = "";
 	uint32_t status;
 
-	status = store_shard_check(frame, request->buffer, data, request->buffer + weft_wire_crc_start(frame), &why);
+	status = store_shard_check(frame, request->buffer, data,
+				   request->buffer + weft_wire_crc_start(frame), &why);
 	if (status != WEFT_ST_OK) {
 		if (log_limit(&limit, 10, 10))
-			log_info("a shard that came damaged was dropped: %s  sid=%016lx:%016lx index=%u", why,
-				 (unsigned long)frame->session, (unsigned long)frame->counter, frame->index);
+			log_info("a shard that came damaged was dropped: %s  sid=%016lx:%016lx "
+				 "index=%u",
+				 why, (unsigned long)frame->session, (unsigned long)frame->counter,
+				 frame->index);
 	} else if (atomic_load(&request->store->status) != WEFT_ST_OK) {
 		status = atomic_load(&request->store->status);
 	} else if (!store_space_get(request->store, frame->payload_len, rebuild)) {
@@ -255,7 +266,8 @@ void store_request_start(struct store_request *request)
 {
 	struct store_worker_loop *home = request->loop->owner;
 	uint8_t op = request->frame.op;
-	bool privileged = op == WEFT_OP_DEL || op == WEFT_OP_LIST || op == WEFT_OP_VERIFY || op == WEFT_OP_DIGEST;
+	bool privileged = op == WEFT_OP_DEL || op == WEFT_OP_LIST || op == WEFT_OP_VERIFY ||
+			  op == WEFT_OP_DIGEST;
 
 	if (op == WEFT_OP_HELLO) {
 		request_hello(request);

@@ -33,7 +33,8 @@ struct role {
 	char labels[3][300];
 };
 
-static const char **texts(const struct conf *conf, const char *section, const char *key, unsigned int *n)
+static const char **texts(const struct conf *conf, const char *section, const char *key,
+			  unsigned int *n)
 {
 	const char **list;
 
@@ -46,9 +47,9 @@ static const char **texts(const struct conf *conf, const char *section, const ch
 
 static enum store_backend backend_of(const char *text)
 {
-	return !strcmp(text, "uring")	? STORE_BACKEND_URING :
-	       !strcmp(text, "threads") ? STORE_BACKEND_THREADS :
-					  STORE_BACKEND_AUTO;
+	return !strcmp(text, "uring")	  ? STORE_BACKEND_URING
+	       : !strcmp(text, "threads") ? STORE_BACKEND_THREADS
+					  : STORE_BACKEND_AUTO;
 }
 
 /* The cluster of the first store that was used before. */
@@ -76,7 +77,7 @@ static bool cluster_of_stores(const struct store_conf *conf, uint8_t cluster[16]
 
 static int role_configure(struct role *role, const struct conf *conf)
 {
-	static const char *const labels[] = { "region", "datacenter", "rack" };
+	static const char *const labels[] = {"region", "datacenter", "rack"};
 	struct store_conf *store = &role->conf;
 	struct store_link_conf *link = &role->link_conf;
 	const char *name = conf_text(conf, "host", NULL, "name", 0);
@@ -88,9 +89,10 @@ static int role_configure(struct role *role, const struct conf *conf)
 	if (!store->paths || !store->addresses || !link->addresses || !link->advertise)
 		return -ENOMEM;
 	if (!store->n_paths || !store->n_addresses || !link->n_addresses) {
-		log_error("the configuration lacks %s", !store->n_paths	    ? "the directory of a store: set 'path' in [store]" :
-							!store->n_addresses ? "where stores listen: set 'listen' in [store]" :
-									      "a metadata server: set 'address' in [meta]");
+		log_error("the configuration lacks %s",
+			  !store->n_paths	? "the directory of a store: set 'path' in [store]"
+			  : !store->n_addresses ? "where stores listen: set 'listen' in [store]"
+						: "a metadata server: set 'address' in [meta]");
 		return -EINVAL;
 	}
 	if (!link->n_advertise) {
@@ -127,7 +129,8 @@ static struct store_server *role_serve(void *ctx, const uint8_t cluster[16], uin
 {
 	struct role *role = ctx;
 
-	memmove(role->conf.cluster, cluster, sizeof(role->conf.cluster)); /* it may be the same memory */
+	memmove(role->conf.cluster, cluster,
+		sizeof(role->conf.cluster)); /* it may be the same memory */
 	role->conf.incarnation = incarnation;
 	if (store_server_start(&role->server, &role->conf)) {
 		role->failed = true;

@@ -24,8 +24,10 @@ uint32_t store_record_size(uint32_t head_len, uint32_t shard_len)
 
 struct store_key store_key_of(const struct weft_wire_frame *name)
 {
-	return (struct store_key){ .group = name->group, .session = name->session, .counter = name->counter,
-				   .index = name->index };
+	return (struct store_key){.group = name->group,
+				  .session = name->session,
+				  .counter = name->counter,
+				  .index = name->index};
 }
 
 void store_scan_seal(struct weft_segment_record *record)
@@ -44,7 +46,8 @@ void store_scan_header(struct weft_segment_header *header, uint64_t id, const ui
 	header->crc = cpu_to_le32(weft_crc32c(0, header, sizeof(*header)));
 }
 
-bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id, const uint8_t uuid[16])
+bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id,
+			  const uint8_t uuid[16])
 {
 	struct weft_segment_header want;
 
@@ -52,26 +55,35 @@ bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id,
 	return memcmp(&want, header, sizeof(want)) == 0;
 }
 
-uint32_t store_body_crc(const uint8_t *head, uint32_t head_len, const uint8_t *table, uint32_t shard_len)
+uint32_t store_body_crc(const uint8_t *head, uint32_t head_len, const uint8_t *table,
+			uint32_t shard_len)
 {
 	return weft_crc32c(weft_crc32c(0, head, head_len), table, weft_crctable_len(shard_len) - 4);
 }
 
-static int body_check(const uint8_t *body, const struct weft_segment_record *on_disk, uint32_t shard_len,
-		      uint32_t head_len, struct store_scan_record *record, const char **why)
+static int body_check(const uint8_t *body, const struct weft_segment_record *on_disk,
+		      uint32_t shard_len, uint32_t head_len, struct store_scan_record *record,
+		      const char **why)
 {
-	struct weft_wire_frame frame = { .head_len = head_len, .shard_len = shard_len, .index = record->key.index,
-					 .group = record->key.group, .session = record->key.session,
-					 .counter = record->key.counter };
+	struct weft_wire_frame frame = {.head_len = head_len,
+					.shard_len = shard_len,
+					.index = record->key.index,
+					.group = record->key.group,
+					.session = record->key.session,
+					.counter = record->key.counter};
 
 	record->head = body;
 	record->table = body + head_len;
 	record->data = record->table + weft_crctable_len(shard_len);
-	if (store_body_crc(record->head, head_len, record->table, shard_len) != le32_to_cpu(on_disk->body_crc)) {
+	if (store_body_crc(record->head, head_len, record->table, shard_len) !=
+	    le32_to_cpu(on_disk->body_crc)) {
 		*why = "shard header and CRC table do not match their checksum";
 		return -EBADMSG;
 	}
-	return store_shard_check(&frame, record->head, record->data, record->table, why) == WEFT_ST_OK ? 0 : -EBADMSG;
+	return store_shard_check(&frame, record->head, record->data, record->table, why) ==
+			       WEFT_ST_OK
+		       ? 0
+		       : -EBADMSG;
 }
 
 int store_scan_check(const uint8_t *bytes, size_t len, uint64_t segment, uint32_t offset,
@@ -87,20 +99,27 @@ int store_scan_check(const uint8_t *bytes, size_t len, uint64_t segment, uint32_
 	crc = le32_to_cpu(on_disk.crc);
 	on_disk.crc = 0;
 	*why = "there is no good record";
-	if (le32_to_cpu(on_disk.magic) != WEFT_RECORD_MAGIC || le64_to_cpu(on_disk.segment) != segment ||
+	if (le32_to_cpu(on_disk.magic) != WEFT_RECORD_MAGIC ||
+	    le64_to_cpu(on_disk.segment) != segment ||
 	    weft_crc32c(0, &on_disk, sizeof(on_disk)) != crc)
 		return -EBADMSG;
 	head_len = le32_to_cpu(on_disk.head_len);
 	shard_len = le32_to_cpu(on_disk.shard_len);
 	*record = (struct store_scan_record){
-		.key = { .group = le64_to_cpu(on_disk.group), .session = le64_to_cpu(on_disk.sid.session),
-			 .counter = le64_to_cpu(on_disk.sid.counter), .index = on_disk.index },
-		.place = { .segment = segment, .offset = offset, .head_len = head_len, .shard_len = shard_len,
-			   .body_crc = le32_to_cpu(on_disk.body_crc) },
+		.key = {.group = le64_to_cpu(on_disk.group),
+			.session = le64_to_cpu(on_disk.sid.session),
+			.counter = le64_to_cpu(on_disk.sid.counter),
+			.index = on_disk.index},
+		.place = {.segment = segment,
+			  .offset = offset,
+			  .head_len = head_len,
+			  .shard_len = shard_len,
+			  .body_crc = le32_to_cpu(on_disk.body_crc)},
 		.deleted = on_disk.kind == WEFT_RECORD_DELETE,
 	};
 	*why = "the record breaks the rules of its format";
-	if (on_disk.reserved0 || on_disk.reserved1 || on_disk.reserved2 || on_disk.index >= WEFT_SHARDS_MAX)
+	if (on_disk.reserved0 || on_disk.reserved1 || on_disk.reserved2 ||
+	    on_disk.index >= WEFT_SHARDS_MAX)
 		return -EBADMSG;
 	if (record->deleted)
 		return head_len || shard_len || on_disk.body_crc ? -EBADMSG : 0;
@@ -118,15 +137,16 @@ static bool all_zero(const uint8_t *bytes, size_t len)
 	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }
 
-bool store_scan_next(const uint8_t *bytes, size_t len, uint64_t segment, size_t *pos, struct store_scan_record *record,
-		     size_t *skipped)
+bool store_scan_next(const uint8_t *bytes, size_t len, uint64_t segment, size_t *pos,
+		     struct store_scan_record *record, size_t *skipped)
 {
 	const char *why;
 	size_t at = ROUND(*pos);
 
 	for (; at + sizeof(struct weft_segment_record) <= len; at += WEFT_SEGMENT_ALIGN) {
 		if (!store_scan_check(bytes + at, len - at, segment, (uint32_t)at, record, &why)) {
-			*pos = at + store_record_size(record->place.head_len, record->place.shard_len);
+			*pos = at +
+			       store_record_size(record->place.head_len, record->place.shard_len);
 			return true;
 		}
 		if (!all_zero(bytes + at, WEFT_SEGMENT_ALIGN))

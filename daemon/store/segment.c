@@ -30,8 +30,8 @@ void store_segment_name(char name[24], uint64_t id)
 	snprintf(name, 24, "%016lx.seg", (unsigned long)id);
 }
 
-int store_segment_read(struct store_segments *segments, const struct store_place *place, uint8_t *buffer,
-		       struct store_scan_record *record, const char **why)
+int store_segment_read(struct store_segments *segments, const struct store_place *place,
+		       uint8_t *buffer, struct store_scan_record *record, const char **why)
 {
 	size_t size = store_record_size(place->head_len, place->shard_len), got = 0;
 	char name[24];
@@ -61,7 +61,8 @@ int store_segment_read(struct store_segments *segments, const struct store_place
 }
 
 /* Look up and read; a segment that was compacted away in between is looked up again. */
-static int find_and_read(struct store *store, const struct store_key *key, struct store_place *place, uint8_t *buffer,
+static int find_and_read(struct store *store, const struct store_key *key,
+			 struct store_place *place, uint8_t *buffer,
 			 struct store_scan_record *record, const char **why)
 {
 	struct store_segments *segments = store->segments;
@@ -80,16 +81,17 @@ static int find_and_read(struct store *store, const struct store_key *key, struc
 	}
 	if (err == -ENOENT)
 		err = -EBADMSG;
-	if (!err && (record->deleted || record->key.counter != key->counter || record->key.session != key->session ||
-		     record->key.group != key->group || record->key.index != key->index)) {
+	if (!err && (record->deleted || record->key.counter != key->counter ||
+		     record->key.session != key->session || record->key.group != key->group ||
+		     record->key.index != key->index)) {
 		*why = "the index points to the record of another shard";
 		err = -EBADMSG;
 	}
 	return err;
 }
 
-static uint32_t read_status(struct store *store, const struct weft_wire_frame *name, const struct store_place *place,
-			    int err, const char *why)
+static uint32_t read_status(struct store *store, const struct weft_wire_frame *name,
+			    const struct store_place *place, int err, const char *why)
 {
 	char where[64];
 
@@ -99,7 +101,8 @@ static uint32_t read_status(struct store *store, const struct weft_wire_frame *n
 		return WEFT_ST_ABSENT;
 	if (err != -EBADMSG)
 		return WEFT_ST_STORE_IO;
-	snprintf(where, sizeof(where), "segments/%016lx.seg at %u", (unsigned long)place->segment, place->offset);
+	snprintf(where, sizeof(where), "segments/%016lx.seg at %u", (unsigned long)place->segment,
+		 place->offset);
 	store_report_corrupt(store, name, where, why);
 	return WEFT_ST_CORRUPT;
 }
@@ -120,15 +123,18 @@ uint32_t store_segment_get(struct store_request *request)
 	status = read_status(request->store, &request->frame, &place, err, why);
 	if (status == WEFT_ST_OK) {
 		uint32_t table = weft_crctable_len(place.shard_len);
-		uint32_t length = weft_wire_range_clamp(request->frame.offset, request->frame.length, place.shard_len);
+		uint32_t length = weft_wire_range_clamp(request->frame.offset,
+							request->frame.length, place.shard_len);
 
 		if (request->frame.op == WEFT_OP_STAT)
 			length = 0;
 		memcpy(request->buffer, record.head, place.head_len + table);
 		if (length)
-			memcpy(request->buffer + STORE_AREA_MAX, record.data + request->frame.offset, length);
-		status = store_answer_shard(request, request->buffer, place.head_len, place.shard_len,
-					    request->buffer + STORE_AREA_MAX, request->buffer + place.head_len);
+			memcpy(request->buffer + STORE_AREA_MAX,
+			       record.data + request->frame.offset, length);
+		status = store_answer_shard(request, request->buffer, place.head_len,
+					    place.shard_len, request->buffer + STORE_AREA_MAX,
+					    request->buffer + place.head_len);
 	}
 	free(buffer);
 	return status;
@@ -155,7 +161,9 @@ uint32_t store_segment_verify(struct store *store, const struct weft_wire_frame 
 static void append_done(struct store_append *append, int err)
 {
 	struct store_request *request = append->owner;
-	uint32_t status = !err ? WEFT_ST_OK : err == -ENOSPC || err == -EDQUOT ? WEFT_ST_STORE_FULL : WEFT_ST_STORE_IO;
+	uint32_t status = !err				     ? WEFT_ST_OK
+			  : err == -ENOSPC || err == -EDQUOT ? WEFT_ST_STORE_FULL
+							     : WEFT_ST_STORE_IO;
 
 	if (request->frame.op == WEFT_OP_PUT)
 		store_space_put(request->store, request->frame.payload_len);
@@ -175,7 +183,8 @@ static struct store_append *append_for_put(struct store_request *request)
 	append->table = request->buffer + weft_wire_crc_start(frame);
 	append->place.head_len = frame->head_len;
 	append->place.shard_len = frame->shard_len;
-	append->place.body_crc = store_body_crc(append->head, frame->head_len, append->table, frame->shard_len);
+	append->place.body_crc =
+		store_body_crc(append->head, frame->head_len, append->table, frame->shard_len);
 	append->done = append_done;
 	append->owner = request;
 	return append;
@@ -188,14 +197,16 @@ static bool place_equal(const struct store_place *a, const struct store_place *b
 
 static bool content_equal(const struct store_place *a, const struct store_place *b)
 {
-	return a->head_len == b->head_len && a->shard_len == b->shard_len && a->body_crc == b->body_crc;
+	return a->head_len == b->head_len && a->shard_len == b->shard_len &&
+	       a->body_crc == b->body_crc;
 }
 
 /*
  * What is stored under that name: 0 if it has the same bytes, -EEXIST if others, -EAGAIN if it is bad or gone, so that the
  * new one takes its place.
  */
-static int put_compare(struct store_request *request, const struct store_append *append, const struct store_place *place)
+static int put_compare(struct store_request *request, const struct store_append *append,
+		       const struct store_place *place)
 {
 	struct store_scan_record record;
 	uint8_t *buffer = malloc(STORE_RECORD_MAX);
@@ -208,10 +219,11 @@ static int put_compare(struct store_request *request, const struct store_append 
 	if (!err) {
 		uint32_t table = weft_crctable_len(place->shard_len);
 
-		err = content_equal(place, &append->place) && !memcmp(record.head, append->head, place->head_len) &&
-				      !memcmp(record.table, append->table, table) ?
-			      0 :
-			      -EEXIST;
+		err = content_equal(place, &append->place) &&
+				      !memcmp(record.head, append->head, place->head_len) &&
+				      !memcmp(record.table, append->table, table)
+			      ? 0
+			      : -EEXIST;
 	} else if (err == -EBADMSG) {
 		read_status(request->store, &request->frame, place, err, why);
 		err = -EAGAIN;
@@ -223,8 +235,8 @@ static int put_compare(struct store_request *request, const struct store_append 
 }
 
 /* Queue or join, with the lock held. *place: what was found last and is to be replaced, or .segment 0. -EAGAIN: *place is news. */
-static int put_try(struct store_request *request, struct store_append *append, const struct store_key *key,
-		   struct store_place *replace)
+static int put_try(struct store_request *request, struct store_append *append,
+		   const struct store_key *key, struct store_place *replace)
 {
 	struct store_segments *segments = request->store->segments;
 	struct store_recent *recent = store_recent_find(segments, key);
@@ -259,7 +271,7 @@ static int put_call(struct store_op *op)
 	struct store_segments *segments = request->store->segments;
 	struct store_key key = store_key_of(&request->frame);
 	struct store_append *append = append_for_put(request);
-	struct store_place replace = { 0 };
+	struct store_place replace = {0};
 	int err;
 
 	if (!append)
@@ -284,10 +296,10 @@ static void put_decided(struct store_op *op)
 	struct store_request *request = request_of(op);
 
 	store_space_put(request->store, request->frame.payload_len);
-	store_request_finish(request, op->result == 0	     ? WEFT_ST_OK :
-				      op->result == -EEXIST  ? WEFT_ST_CONFLICT :
-				      op->result == -ENOMEM  ? WEFT_ST_NOMEM :
-							       WEFT_ST_STORE_IO);
+	store_request_finish(request, op->result == 0	      ? WEFT_ST_OK
+				      : op->result == -EEXIST ? WEFT_ST_CONFLICT
+				      : op->result == -ENOMEM ? WEFT_ST_NOMEM
+							      : WEFT_ST_STORE_IO);
 }
 
 void store_segment_put(struct store_request *request)
@@ -346,7 +358,9 @@ void store_segment_delete(struct store_request *request)
 }
 
 int store_segment_walk(struct store *store, uint64_t group, const struct store_key *after,
-		       bool (*each)(void *ctx, const struct store_key *key, const struct store_place *place), void *ctx)
+		       bool (*each)(void *ctx, const struct store_key *key,
+				    const struct store_place *place),
+		       void *ctx)
 {
 	int err = store_segments_flush(store, false);
 
@@ -381,7 +395,8 @@ static int segments_list(struct store_segments *segments)
 		struct stat st;
 		int used = 0;
 
-		if (sscanf(entry->d_name, "%16lx.seg%n", &id, &used) != 1 || !used || entry->d_name[used])
+		if (sscanf(entry->d_name, "%16lx.seg%n", &id, &used) != 1 || !used ||
+		    entry->d_name[used])
 			continue;
 		if (fstatat(segments->dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			err = -errno;
@@ -396,7 +411,8 @@ static int segments_list(struct store_segments *segments)
 
 static void scan_dead(struct store_segments *segments, const struct store_place *place)
 {
-	store_append_dead(segments, place->segment, store_record_size(place->head_len, place->shard_len));
+	store_append_dead(segments, place->segment,
+			  store_record_size(place->head_len, place->shard_len));
 }
 
 static int scan_apply(struct store_segments *segments, const struct store_scan_record *record)
@@ -443,7 +459,8 @@ static int read_whole(int dir, const char *name, uint8_t *bytes, size_t size)
 }
 
 /* Bring into the index what stands in one segment at and behind offset. */
-static int segment_scan(struct store_segments *segments, struct store_segment *segment, size_t offset)
+static int segment_scan(struct store_segments *segments, struct store_segment *segment,
+			size_t offset)
 {
 	struct store *store = segments->store;
 	struct store_scan_record record;
@@ -459,7 +476,8 @@ static int segment_scan(struct store_segments *segments, struct store_segment *s
 	store_segment_name(name, segment->id);
 	err = read_whole(segments->dir, name, bytes, segment->size);
 	if (!err && !store_scan_header_ok((const void *)bytes, segment->id, store->uuid))
-		log_warn("the header of a segment is damaged; its records are read nevertheless  file=%s/segments/%s",
+		log_warn("the header of a segment is damaged; its records are read nevertheless  "
+			 "file=%s/segments/%s",
 			 store->path, name);
 	if (!err) {
 		err = store_index_begin(segments->index);
@@ -468,7 +486,8 @@ static int segment_scan(struct store_segments *segments, struct store_segment *s
 	while (!err && store_scan_next(bytes, segment->size, segment->id, &pos, &record, &skipped))
 		err = scan_apply(segments, &record);
 	if (skipped) {
-		log_warn("%zu bytes of a segment are no good records; what was lost there is rebuilt from other stores  file=%s/segments/%s",
+		log_warn("%zu bytes of a segment are no good records; what was lost there is "
+			 "rebuilt from other stores  file=%s/segments/%s",
 			 skipped, store->path, name);
 		segment->keep = true;
 	}
@@ -479,7 +498,8 @@ static int segment_scan(struct store_segments *segments, struct store_segment *s
 }
 
 /* End the change that segment_scan() began: how far the index is now. */
-static int scan_end(struct store_segments *segments, struct store_index_state *state, const struct store_segment *scanned)
+static int scan_end(struct store_segments *segments, struct store_index_state *state,
+		    const struct store_segment *scanned)
 {
 	int err = 0;
 

@@ -22,10 +22,10 @@ struct store_key {
 /* Where a shard stands in the segments. */
 struct store_place {
 	uint64_t segment;
-	uint32_t offset;    /* of its record */
+	uint32_t offset; /* of its record */
 	uint32_t head_len;
 	uint32_t shard_len;
-	uint32_t body_crc;  /* of the record: tells contents apart */
+	uint32_t body_crc; /* of the record: tells contents apart */
 };
 
 /* Bytes of a record with what belongs to it, padded. */
@@ -52,7 +52,9 @@ uint32_t store_segment_verify(struct store *store, const struct weft_wire_frame 
  * end. What is put or deleted meanwhile may be in it or not. Blocking.
  */
 int store_segment_walk(struct store *store, uint64_t group, const struct store_key *after,
-		       bool (*each)(void *ctx, const struct store_key *key, const struct store_place *place), void *ctx);
+		       bool (*each)(void *ctx, const struct store_key *key,
+				    const struct store_place *place),
+		       void *ctx);
 
 /* What the keeper does; its thread only. Move recent to the index. sync: wait until that is durable. */
 int store_segments_flush(struct store *store, bool sync);
@@ -74,15 +76,17 @@ struct store_scan_record {
  * The next good record of a segment at or behind *pos. bytes: the segment from its start, len bytes of it. Returns true
  * and sets *pos behind the record; false at the end. *skipped counts bytes that were neither records nor zeros.
  */
-bool store_scan_next(const uint8_t *bytes, size_t len, uint64_t segment, size_t *pos, struct store_scan_record *record,
-		     size_t *skipped);
+bool store_scan_next(const uint8_t *bytes, size_t len, uint64_t segment, size_t *pos,
+		     struct store_scan_record *record, size_t *skipped);
 /* A whole record (of len bytes at least) at bytes: 0, or -EBADMSG with *why. */
 int store_scan_check(const uint8_t *bytes, size_t len, uint64_t segment, uint32_t offset,
 		     struct store_scan_record *record, const char **why);
 /* What stands in .body_crc of a record. */
-uint32_t store_body_crc(const uint8_t *head, uint32_t head_len, const uint8_t *table, uint32_t shard_len);
+uint32_t store_body_crc(const uint8_t *head, uint32_t head_len, const uint8_t *table,
+			uint32_t shard_len);
 void store_scan_header(struct weft_segment_header *header, uint64_t id, const uint8_t uuid[16]);
-bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id, const uint8_t uuid[16]);
+bool store_scan_header_ok(const struct weft_segment_header *header, uint64_t id,
+			  const uint8_t uuid[16]);
 void store_scan_seal(struct weft_segment_record *record);
 
 /* --- index.c: LMDB ------------------------------------------------------------------------------------------------------- */
@@ -91,15 +95,20 @@ struct store_index;
 int store_index_open(struct store_index **index, const char *path, const uint8_t uuid[16]);
 void store_index_close(struct store_index *index);
 /* 0, -ENOENT or another negative errno. Any thread. */
-int store_index_find(struct store_index *index, const struct store_key *key, struct store_place *place);
+int store_index_find(struct store_index *index, const struct store_key *key,
+		     struct store_place *place);
 int store_index_walk(struct store_index *index, uint64_t group, const struct store_key *after,
-		     bool (*each)(void *ctx, const struct store_key *key, const struct store_place *place), void *ctx);
+		     bool (*each)(void *ctx, const struct store_key *key,
+				  const struct store_place *place),
+		     void *ctx);
 /* One change at a time; between begin and end or abort only its thread may change. */
 int store_index_begin(struct store_index *index);
-int store_index_put(struct store_index *index, const struct store_key *key, const struct store_place *place);
+int store_index_put(struct store_index *index, const struct store_key *key,
+		    const struct store_place *place);
 int store_index_del(struct store_index *index, const struct store_key *key);
 /* As find, but sees the change under way. */
-int store_index_peek(struct store_index *index, const struct store_key *key, struct store_place *place);
+int store_index_peek(struct store_index *index, const struct store_key *key,
+		     struct store_place *place);
 /* Everything before (segment, offset) is in the index; and counters that are kept with it. */
 struct store_index_state {
 	uint64_t segment, offset;

@@ -20,9 +20,9 @@
 #include "base/log.h"
 #include "net/address.h"
 
-#define BACKLOG 512
+#define BACKLOG	       512
 #define MEMORY_DEFAULT ((size_t)256 << 20)
-#define MEMORY_MIN ((size_t)64 << 20)
+#define MEMORY_MIN     ((size_t)64 << 20)
 
 struct store_listener {
 	struct store_op op;
@@ -67,7 +67,8 @@ static void listener_accept(struct store_listener *listener)
 
 static void accept_done(struct store_op *op)
 {
-	struct store_listener *listener = (struct store_listener *)((char *)op - offsetof(struct store_listener, op));
+	struct store_listener *listener =
+		(struct store_listener *)((char *)op - offsetof(struct store_listener, op));
 	struct store_server *server = listener->server;
 	static _Thread_local struct log_limit limit;
 
@@ -89,7 +90,8 @@ static void accept_done(struct store_op *op)
 			setsockopt(op->result, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 		}
 		store_session_open(server, &server->loops[n % server->n_loops].loop, op->result);
-	} else if (op->result != -ECONNABORTED && op->result != -EAGAIN && log_limit(&limit, 2, 10)) {
+	} else if (op->result != -ECONNABORTED && op->result != -EAGAIN &&
+		   log_limit(&limit, 2, 10)) {
 		log_warn("cannot accept a connection: %s", strerror(-op->result));
 	}
 	listener_accept(listener);
@@ -119,7 +121,8 @@ static int listener_open(struct store_listener *listener, const char *text)
 	} else {
 		setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	}
-	if (bind(listener->fd, (struct sockaddr *)&sockaddr, len) || listen(listener->fd, BACKLOG)) {
+	if (bind(listener->fd, (struct sockaddr *)&sockaddr, len) ||
+	    listen(listener->fd, BACKLOG)) {
 		err = -errno;
 		close(listener->fd);
 		listener->fd = -1;
@@ -133,7 +136,8 @@ static int listener_open(struct store_listener *listener, const char *text)
 /* On the loop's thread. */
 static void listeners_cancel(struct store_op *op)
 {
-	struct store_server *server = (struct store_server *)((char *)op - offsetof(struct store_server, cancel_op));
+	struct store_server *server =
+		(struct store_server *)((char *)op - offsetof(struct store_server, cancel_op));
 	struct store_loop *loop = &server->loops[0].loop;
 
 	for (unsigned int i = 0; i < server->n_listeners; i++) {
@@ -160,7 +164,8 @@ static int server_listen(struct store_server *server)
 		int err = listener_open(listener, server->conf->addresses[i]);
 
 		if (err) {
-			log_error("cannot listen on %s: %s", server->conf->addresses[i], strerror(-err));
+			log_error("cannot listen on %s: %s", server->conf->addresses[i],
+				  strerror(-err));
 			return err;
 		}
 		listener->server = server;
@@ -173,7 +178,8 @@ static int server_listen(struct store_server *server)
 /* Submitting belongs to the loop's thread. */
 static void listeners_begin(struct store_op *op)
 {
-	struct store_server *server = (struct store_server *)((char *)op - offsetof(struct store_server, listen_op));
+	struct store_server *server =
+		(struct store_server *)((char *)op - offsetof(struct store_server, listen_op));
 
 	for (unsigned int i = 0; i < server->n_listeners; i++)
 		listener_accept(&server->listeners[i]);
@@ -189,7 +195,10 @@ static const struct store_io_ops *server_backend(enum store_backend backend)
 static int server_start_loops(struct store_server *server)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned int n = server->conf->loops ? server->conf->loops : (unsigned int)(cpus < 1 ? 1 : cpus > 4 ? 4 : cpus);
+	unsigned int n = server->conf->loops ? server->conf->loops
+					     : (unsigned int)(cpus < 1	 ? 1
+							      : cpus > 4 ? 4
+									 : cpus);
 
 	server->loops = calloc(n, sizeof(*server->loops));
 	if (!server->loops)
@@ -200,15 +209,19 @@ static int server_start_loops(struct store_server *server)
 		int err;
 
 		home->server = server;
-		err = store_loop_init(&home->loop, server->ops, server->pool, store_session_tick, home);
-		if (err && server->ops == &store_io_uring && server->conf->backend == STORE_BACKEND_AUTO &&
-		    server->n_loops == 0) {
-			log_info("io_uring cannot be used here (%s): the store works with a pool of threads", strerror(-err));
+		err = store_loop_init(&home->loop, server->ops, server->pool, store_session_tick,
+				      home);
+		if (err && server->ops == &store_io_uring &&
+		    server->conf->backend == STORE_BACKEND_AUTO && server->n_loops == 0) {
+			log_info("io_uring cannot be used here (%s): the store works with a pool "
+				 "of threads",
+				 strerror(-err));
 			server->ops = &store_io_threads;
 			continue;
 		}
 		if (err) {
-			log_error("the back-end \"%s\" cannot be used here: %s", server->ops->name, strerror(-err));
+			log_error("the back-end \"%s\" cannot be used here: %s", server->ops->name,
+				  strerror(-err));
 			return err;
 		}
 		server->n_loops++;
@@ -218,7 +231,9 @@ static int server_start_loops(struct store_server *server)
 
 static void close_sessions(struct store_op *op)
 {
-	struct store_worker_loop *home = (struct store_worker_loop *)((char *)op - offsetof(struct store_worker_loop, close_op));
+	struct store_worker_loop *home =
+		(struct store_worker_loop *)((char *)op -
+					     offsetof(struct store_worker_loop, close_op));
 
 	store_session_close_all(home);
 }
@@ -300,8 +315,10 @@ int store_server_start(struct store_server **out, const struct store_conf *conf)
 	struct store_server *server = calloc(1, sizeof(*server));
 	size_t memory = conf->memory ? conf->memory : MEMORY_DEFAULT;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned int threads = conf->pool_threads ? conf->pool_threads :
-						    (unsigned int)(cpus < 4 ? 16 : cpus > 16 ? 64 : cpus * 4);
+	unsigned int threads = conf->pool_threads ? conf->pool_threads
+						  : (unsigned int)(cpus < 4    ? 16
+								   : cpus > 16 ? 64
+									       : cpus * 4);
 	int err;
 
 	if (!server)

@@ -24,7 +24,7 @@
 #include "net/address.h"
 
 #define RECEIVE_BYTES 16384
-#define SEND_IOV 60
+#define SEND_IOV      60
 
 struct store_session {
 	struct store_server *server;
@@ -84,7 +84,8 @@ static void session_free_if_idle(struct store_session *session)
 {
 	struct store_server *server = session->server;
 
-	if (!session->closing || session->receiving || session->sending || session->waiting || session->in_flight)
+	if (!session->closing || session->receiving || session->sending || session->waiting ||
+	    session->in_flight)
 		return;
 	session->home->loop.ops->forget(&session->home->loop, session->fd);
 	close(session->fd);
@@ -154,8 +155,8 @@ static int answer_gather(struct store_request *request, struct iovec *iov, int r
 	int n = 0;
 
 	for (unsigned int i = 0; i <= request->n_parts; i++) {
-		struct iovec part = i ? request->parts[i - 1] :
-					(struct iovec){ &request->wire, sizeof(request->wire) };
+		struct iovec part = i ? request->parts[i - 1]
+				      : (struct iovec){&request->wire, sizeof(request->wire)};
 
 		if (skip >= part.iov_len) {
 			skip -= part.iov_len;
@@ -192,7 +193,8 @@ static void session_send(struct store_session *session)
 	}
 	session->send_op.kind = STORE_OP_SEND;
 	session->send_op.fd = session->fd;
-	session->send_op.send = (struct msghdr){ .msg_iov = session->send_iov, .msg_iovlen = (size_t)n };
+	session->send_op.send =
+		(struct msghdr){.msg_iov = session->send_iov, .msg_iovlen = (size_t)n};
 	session->sending = true;
 	session->send_since = now_s();
 	store_op_submit(&session->home->loop, &session->send_op);
@@ -293,14 +295,16 @@ static bool frame_begin(struct store_session *session)
 
 	session->current = request;
 	session->payload_got = 0;
-	request->buffer_size = err ? request->frame.payload_len : store_request_buffer_size(&request->frame);
+	request->buffer_size =
+		err ? request->frame.payload_len : store_request_buffer_size(&request->frame);
 	if (request->frame.op == WEFT_OP_HELLO) {
 		/* Whoever is new needs none of what others hold. */
 		request->buffer = request->small;
 		request->buffer_size = 0;
 	} else if (request->buffer_size) {
 		session->wait.loop = request->loop;
-		request->buffer = store_buffers_get(session->server->buffers, request->buffer_size, &session->wait);
+		request->buffer = store_buffers_get(session->server->buffers, request->buffer_size,
+						    &session->wait);
 		session->waiting = !request->buffer;
 	}
 	return true;
@@ -308,8 +312,10 @@ static bool frame_begin(struct store_session *session)
 
 static void buffer_granted(struct store_op *op)
 {
-	struct store_buffer_wait *wait = (struct store_buffer_wait *)((char *)op - offsetof(struct store_buffer_wait, op));
-	struct store_session *session = (struct store_session *)((char *)wait - offsetof(struct store_session, wait));
+	struct store_buffer_wait *wait =
+		(struct store_buffer_wait *)((char *)op - offsetof(struct store_buffer_wait, op));
+	struct store_session *session =
+		(struct store_session *)((char *)wait - offsetof(struct store_session, wait));
 
 	session->waiting = false;
 	session->current->buffer = wait->buffer;
@@ -327,14 +333,16 @@ static void frame_end(struct store_session *session)
 {
 	struct store_request *request = session->current;
 	const struct weft_wire_frame *frame = &request->frame;
-	bool own_crcs = frame->op == WEFT_OP_PUT || frame->op == WEFT_OP_GET || frame->op == WEFT_OP_STAT;
+	bool own_crcs =
+		frame->op == WEFT_OP_PUT || frame->op == WEFT_OP_GET || frame->op == WEFT_OP_STAT;
 
 	session->current = NULL;
 	if (request->answer.status != WEFT_ST_OK) {
 		store_request_finish(request, request->answer.status);
 		return;
 	}
-	if (!own_crcs && weft_crc32c(0, request->buffer, frame->payload_len) != frame->payload_crc) {
+	if (!own_crcs &&
+	    weft_crc32c(0, request->buffer, frame->payload_len) != frame->payload_crc) {
 		request_free(session, request);
 		session_break(session, "payload checksum wrong");
 		return;
@@ -351,7 +359,8 @@ static bool payload_collect(struct store_session *session)
 	size_t n = have < left ? have : left;
 
 	if (n) {
-		memcpy(request->buffer + session->payload_got, session->received + session->start, n);
+		memcpy(request->buffer + session->payload_got, session->received + session->start,
+		       n);
 		session->start += n;
 		session->payload_got += n;
 	}
@@ -363,7 +372,8 @@ static bool payload_collect(struct store_session *session)
 
 static void session_pump(struct store_session *session)
 {
-	while (!session->closing && !session->receiving && !session->waiting && !session->close_after_answers) {
+	while (!session->closing && !session->receiving && !session->waiting &&
+	       !session->close_after_answers) {
 		size_t have = session->end - session->start;
 
 		if (session->current) {
@@ -380,14 +390,16 @@ static void session_pump(struct store_session *session)
 		memmove(session->received, session->received + session->start, have);
 		session->start = 0;
 		session->end = have;
-		session_receive(session, session->received + have, sizeof(session->received) - have);
+		session_receive(session, session->received + have,
+				sizeof(session->received) - have);
 	}
 	session_free_if_idle(session);
 }
 
 static void recv_done(struct store_op *op)
 {
-	struct store_session *session = (struct store_session *)((char *)op - offsetof(struct store_session, recv_op));
+	struct store_session *session =
+		(struct store_session *)((char *)op - offsetof(struct store_session, recv_op));
 
 	session->receiving = false;
 	if (op->result <= 0)
@@ -431,7 +443,8 @@ void store_session_greeted(struct store_session *session, const struct weft_wire
 /* On the loop's thread: the socket was accepted on another loop perhaps. */
 static void session_begin(struct store_op *op)
 {
-	struct store_session *session = (struct store_session *)((char *)op - offsetof(struct store_session, recv_op));
+	struct store_session *session =
+		(struct store_session *)((char *)op - offsetof(struct store_session, recv_op));
 	struct store_worker_loop *home = session->home;
 
 	session->next = home->sessions;

@@ -43,22 +43,24 @@ enum store_backend {
 struct store_conf {
 	uint8_t cluster[16];
 	uint32_t incarnation;
-	uint32_t host;                /* 0: not given yet */
-	const char *const *paths;     /* directories of stores */
+	uint32_t host;		  /* 0: not given yet */
+	const char *const *paths; /* directories of stores */
 	unsigned int n_paths;
 	const char *const *addresses; /* to listen on: "IP:PORT", "[IP6]:PORT", "unix:/path" */
 	unsigned int n_addresses;
 	enum store_backend backend;
-	unsigned int loops;           /* 0: by the number of CPUs */
-	unsigned int pool_threads;    /* 0: by the number of CPUs */
-	size_t memory;                /* bytes of payload buffers; 0: 256 MiB; at least 64 MiB */
-	uint32_t in_flight;           /* requests of a connection; 0: 64 */
-	unsigned int stall_s;         /* a connection whose peer takes no answer for so long is closed; 0: 30 */
-	uint64_t capacity;            /* bytes that shards may take in each store; 0: what the file system has */
+	unsigned int loops;	   /* 0: by the number of CPUs */
+	unsigned int pool_threads; /* 0: by the number of CPUs */
+	size_t memory;		   /* bytes of payload buffers; 0: 256 MiB; at least 64 MiB */
+	uint32_t in_flight;	   /* requests of a connection; 0: 64 */
+	unsigned int
+		stall_s; /* a connection whose peer takes no answer for so long is closed; 0: 30 */
+	uint64_t
+		capacity; /* bytes that shards may take in each store; 0: what the file system has */
 	unsigned int reserve_percent; /* of capacity: nothing is taken below it */
 	unsigned int rebuild_percent; /* of capacity: only rebuilds are taken below it */
-	uint32_t segment_bytes;       /* size of a segment; 0: WEFT_SEGMENT_SIZE */
-	unsigned int index_ms;        /* longest time that the index is behind the segments; 0: 1000 */
+	uint32_t segment_bytes;	      /* size of a segment; 0: WEFT_SEGMENT_SIZE */
+	unsigned int index_ms; /* longest time that the index is behind the segments; 0: 1000 */
 };
 
 /* --- buffers.c: payload buffers out of a bounded pool --------------------------------------------------------------- */
@@ -66,7 +68,7 @@ struct store_buffers;
 
 /* Somebody who waits for a buffer. */
 struct store_buffer_wait {
-	struct store_op op;           /* .done runs on .loop when .buffer was set */
+	struct store_op op; /* .done runs on .loop when .buffer was set */
 	struct store_loop *loop;
 	size_t size;
 	void *buffer;
@@ -96,15 +98,15 @@ bool store_buffers_cancel(struct store_buffers *buffers, struct store_buffer_wai
 #define STORE_LIST_BYTES (64u * 1024)
 
 struct store_request {
-	struct store_op op;           /* of the step under way */
-	struct store_loop *loop;      /* of the session */
+	struct store_op op;	 /* of the step under way */
+	struct store_loop *loop; /* of the session */
 	struct store_session *session;
-	struct store *store;          /* NULL: HELLO, PING */
+	struct store *store; /* NULL: HELLO, PING */
 	struct weft_wire_frame frame;
 	struct weft_wire_frame answer;
 	uint64_t started_usec;
-	uint8_t *buffer;              /* the request's payload, then the answer's; of the pool, or small */
-	size_t buffer_size;           /* 0: not of the pool */
+	uint8_t *buffer;    /* the request's payload, then the answer's; of the pool, or small */
+	size_t buffer_size; /* 0: not of the pool */
 	/* the answer's payload: pointers into buffer, or to small */
 	struct iovec parts[4];
 	unsigned int n_parts;
@@ -119,8 +121,8 @@ struct store_request {
 	char name[80];
 	/* steps on segments: segment.c */
 	struct store_append *append;
-	struct store_request *next;   /* queue of answers */
-	size_t sent;                  /* bytes of the answer that went out */
+	struct store_request *next; /* queue of answers */
+	size_t sent;		    /* bytes of the answer that went out */
 };
 
 /* Bytes of buffer that a request needs, its payload included. */
@@ -133,15 +135,15 @@ void store_request_finish(struct store_request *request, uint32_t status);
 void store_request_add_part(struct store_request *request, const void *data, size_t len);
 
 /* Check [head][data][CRCs] against each other and the frame. Returns a status; *why says more. */
-uint32_t store_shard_check(const struct weft_wire_frame *frame, const uint8_t *head, const uint8_t *data,
-			   const uint8_t *crcs, const char **why);
+uint32_t store_shard_check(const struct weft_wire_frame *frame, const uint8_t *head,
+			   const uint8_t *data, const uint8_t *crcs, const char **why);
 
 /*
  * Answer a GET or STAT from a shard that was read: head, data (from the request's offset on, as many bytes as the range
  * clamps to), table of the whole shard. Checks what it sends. Returns a status.
  */
-uint32_t store_answer_shard(struct store_request *request, const uint8_t *head, uint32_t head_len, uint32_t shard_len,
-			    const uint8_t *data, const uint8_t *table);
+uint32_t store_answer_shard(struct store_request *request, const uint8_t *head, uint32_t head_len,
+			    uint32_t shard_len, const uint8_t *data, const uint8_t *table);
 
 /* --- session.c: one connection ----------------------------------------------------------------------------------------- */
 /* Takes fd. */
@@ -172,10 +174,10 @@ struct store_server {
 	struct store_op listen_op, cancel_op;
 	_Atomic uint32_t incarnation; /* the highest seen */
 	_Atomic uint32_t host;
-	_Atomic uint64_t sessions;    /* open now */
-	_Atomic uint64_t requests;    /* in flight now */
+	_Atomic uint64_t sessions; /* open now */
+	_Atomic uint64_t requests; /* in flight now */
 	_Atomic uint64_t next_loop;
-	pthread_mutex_t idle_lock;    /* for waiting until a listener stopped or a session went */
+	pthread_mutex_t idle_lock; /* for waiting until a listener stopped or a session went */
 	pthread_cond_t idle;
 };
 
@@ -184,7 +186,7 @@ struct store_worker_loop {
 	struct store_loop loop;
 	struct store_server *server;
 	struct store_session *sessions; /* loop thread only */
-	struct store_op close_op;       /* asks the loop to close all sessions */
+	struct store_op close_op;	/* asks the loop to close all sessions */
 };
 
 /* Opens the stores, starts listening and serving. 0, or a negative errno after a log line; nothing is left then. */
@@ -201,23 +203,23 @@ struct store *store_server_find(struct store_server *server, uint32_t number);
 /* --- dir.c: a store's directory ------------------------------------------------------------------------------------------ */
 struct store {
 	char *path;
-	int dir;                      /* descriptor; holds the lock */
+	int dir; /* descriptor; holds the lock */
 	uint8_t uuid[16];
 	uint8_t cluster[16];
 	uint64_t starts;
 	_Atomic uint32_t number, host; /* 0: not given yet */
-	_Atomic uint32_t incarnation; /* of the cluster, the highest that STORE knows */
-	bool names_with_file;         /* fsync of a file makes its name durable, too */
+	_Atomic uint32_t incarnation;  /* of the cluster, the highest that STORE knows */
+	bool names_with_file;	       /* fsync of a file makes its name durable, too */
 	const struct store_conf *conf;
 	struct store_segments *segments;
 	struct store_keeper *keeper;
 	_Atomic uint64_t capacity, available; /* bytes; refreshed by the keeper */
-	_Atomic int64_t reserved;     /* bytes of PUTs under way */
-	_Atomic int64_t used;         /* bytes of shard files, and of segments */
+	_Atomic int64_t reserved;	      /* bytes of PUTs under way */
+	_Atomic int64_t used;		      /* bytes of shard files, and of segments */
 	_Atomic int64_t shards;
 	_Atomic int64_t files, file_bytes; /* the shard files' part of these two */
 	_Atomic uint64_t errors;
-	_Atomic uint32_t status;      /* OK, or STORE_IO after a failed sync: takes no PUT any more */
+	_Atomic uint32_t status; /* OK, or STORE_IO after a failed sync: takes no PUT any more */
 	/* of the last second, for heartbeats */
 	_Atomic uint64_t answered, busy_usec;
 	_Atomic uint32_t in_flight;
@@ -227,7 +229,8 @@ struct store {
  * Open or create the store in a directory. Refused with a log line: another cluster's, a newer format, in use, a file
  * system without what a store needs. home: the loop that does the store's own work; outlives it. 0 or a negative errno.
  */
-int store_open(struct store **store, const char *path, const struct store_conf *conf, struct store_loop *home);
+int store_open(struct store **store, const char *path, const struct store_conf *conf,
+	       struct store_loop *home);
 void store_close(struct store *store);
 /* Remember number and host, and the highest incarnation seen. 0 or a negative errno. */
 int store_set_number(struct store *store, uint32_t number, uint32_t host, uint32_t incarnation);
@@ -240,7 +243,8 @@ void store_count_files(struct store *store, int64_t files, int64_t bytes);
 /* A disk error that must not be retried: the store takes no PUT any more. */
 void store_fail(struct store *store, const char *what, int err);
 /* Count and tell of a shard that does not check. where: the file. */
-void store_report_corrupt(struct store *store, const struct weft_wire_frame *frame, const char *where, const char *why);
+void store_report_corrupt(struct store *store, const struct weft_wire_frame *frame,
+			  const char *where, const char *why);
 
 /* --- file.c: shards of WEFT_STORE_FILE_MIN bytes and more ------------------------------------------------------------------ */
 void store_file_put(struct store_request *request);
@@ -257,9 +261,11 @@ struct store_shard_name {
 };
 /* For each shard file of a group, in no order. Blocking. each() returns false to end. */
 int store_file_walk(struct store *store, uint64_t group, bool with_length,
-		    bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes), void *ctx);
+		    bool (*each)(void *ctx, const struct store_shard_name *name, uint64_t bytes),
+		    void *ctx);
 /* S of one shard file, from its header; 0 if that cannot be read. Blocking. */
-uint32_t store_file_length(struct store *store, uint64_t group, const struct store_shard_name *name);
+uint32_t store_file_length(struct store *store, uint64_t group,
+			   const struct store_shard_name *name);
 /* Shard files and bytes of all groups. Blocking, slow. */
 int store_file_count(struct store *store, int64_t *shards, int64_t *bytes);
 

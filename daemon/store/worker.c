@@ -17,9 +17,9 @@
 #include "store/link.h"
 #include "store/rebuild.h"
 
-#define QUEUE_MAX 64
+#define QUEUE_MAX     64
 #define DELETE_WINDOW 32u
-#define TIMEOUT_MS 10000u
+#define TIMEOUT_MS    10000u
 
 struct store_workers {
 	struct store_worker_conf conf;
@@ -54,7 +54,8 @@ static void task_set_status(uint8_t *task, uint32_t status)
 }
 
 /* Answers come in any order; request ids are those that the client gave when it sent. */
-static int deletions_collect(struct store_client *client, struct deletion *deletions, size_t first, size_t n)
+static int deletions_collect(struct store_client *client, struct deletion *deletions, size_t first,
+			     size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct weft_wire_frame answer;
@@ -63,7 +64,8 @@ static int deletions_collect(struct store_client *client, struct deletion *delet
 
 		if (err)
 			return err;
-		for (j = first; j < first + n && !weft_wire_frame_answers(&answer, &deletions[j].frame); j++)
+		for (j = first;
+		     j < first + n && !weft_wire_frame_answers(&answer, &deletions[j].frame); j++)
 			;
 		if (j == first + n)
 			return -EPROTO;
@@ -106,10 +108,15 @@ static bool deletion_parse(struct deletion *deletion, uint8_t *data, size_t len)
 	memcpy(&shard, data + sizeof(task), sizeof(shard));
 	deletion->task = data;
 	deletion->frame = (struct weft_wire_frame){
-		.op = WEFT_OP_DEL, .store = le32_to_cpu(shard.store), .group = le64_to_cpu(task.group),
-		.session = le64_to_cpu(task.sid.session), .counter = le64_to_cpu(task.sid.counter), .index = shard.index,
+		.op = WEFT_OP_DEL,
+		.store = le32_to_cpu(shard.store),
+		.group = le64_to_cpu(task.group),
+		.session = le64_to_cpu(task.sid.session),
+		.counter = le64_to_cpu(task.sid.counter),
+		.index = shard.index,
 	};
-	return deletion->frame.store && deletion->frame.group && deletion->frame.index < WEFT_SHARDS_MAX &&
+	return deletion->frame.store && deletion->frame.group &&
+	       deletion->frame.index < WEFT_SHARDS_MAX &&
 	       (deletion->frame.session || deletion->frame.counter);
 }
 
@@ -126,7 +133,8 @@ static uint32_t task_kind(const struct tlv *tlv)
 }
 
 /* All DELETEs of a frame together, so that they share syncs. */
-static void frame_deletions(const struct store_worker_conf *conf, struct store_task *frame, size_t n)
+static void frame_deletions(const struct store_worker_conf *conf, struct store_task *frame,
+			    size_t n)
 {
 	struct deletion *deletions = calloc(n, sizeof(*deletions));
 	struct tlv_reader reader;
@@ -150,7 +158,8 @@ static void frame_deletions(const struct store_worker_conf *conf, struct store_t
 	}
 	err = i ? deletions_run(conf, deletions, i) : 0;
 	if (err)
-		log_warn("shards could not be deleted: %s; the metadata service asks again", strerror(-err));
+		log_warn("shards could not be deleted: %s; the metadata service asks again",
+			 strerror(-err));
 	free(deletions);
 }
 
@@ -250,9 +259,11 @@ void store_workers_stop(struct store_workers *workers)
 	free(workers);
 }
 
-int store_workers_start(struct store_workers **out, const struct store_worker_conf *conf, unsigned int n)
+int store_workers_start(struct store_workers **out, const struct store_worker_conf *conf,
+			unsigned int n)
 {
-	struct store_workers *workers = calloc(1, sizeof(*workers) + n * sizeof(workers->threads[0]));
+	struct store_workers *workers =
+		calloc(1, sizeof(*workers) + n * sizeof(workers->threads[0]));
 	sigset_t all, before;
 	int err = 0;
 

@@ -13,15 +13,15 @@
 #include "weft_status.h"
 
 enum wire_field {
-	FIELD_STORE = 1 << 0,		/* must be set */
-	FIELD_SHARD = 1 << 1,		/* sid must be set; index may be */
-	FIELD_GROUP = 1 << 2,		/* must be set */
-	FIELD_CURSOR = 1 << 3,		/* sid and index may be set */
-	FIELD_OFFSET = 1 << 4,		/* may be set, a multiple of WEFT_CRC_BLOCK */
-	FIELD_SHARD_LEN = 1 << 5,	/* must be set */
-	FIELD_LENGTH = 1 << 6,		/* must be set */
-	FIELD_PARTS = 1 << 7,		/* shard header and CRCs, maybe data: checked by part_lengths_ok() */
-	FIELD_PAYLOAD = 1 << 8,		/* payload with payload_crc, length checked by payload_ok() */
+	FIELD_STORE = 1 << 0,	  /* must be set */
+	FIELD_SHARD = 1 << 1,	  /* sid must be set; index may be */
+	FIELD_GROUP = 1 << 2,	  /* must be set */
+	FIELD_CURSOR = 1 << 3,	  /* sid and index may be set */
+	FIELD_OFFSET = 1 << 4,	  /* may be set, a multiple of WEFT_CRC_BLOCK */
+	FIELD_SHARD_LEN = 1 << 5, /* must be set */
+	FIELD_LENGTH = 1 << 6,	  /* must be set */
+	FIELD_PARTS = 1 << 7, /* shard header and CRCs, maybe data: checked by part_lengths_ok() */
+	FIELD_PAYLOAD = 1 << 8, /* payload with payload_crc, length checked by payload_ok() */
 };
 
 struct wire_rule {
@@ -31,21 +31,23 @@ struct wire_rule {
 	u16 reply_flags;
 };
 
-#define NAMED	(FIELD_STORE | FIELD_SHARD | FIELD_GROUP)
+#define NAMED (FIELD_STORE | FIELD_SHARD | FIELD_GROUP)
 
 static const struct wire_rule rules[WEFT_OP_NR] = {
-	[WEFT_OP_HELLO] = { FIELD_PAYLOAD, FIELD_PAYLOAD, 0, 0 },
-	[WEFT_OP_PING] = { 0, 0, 0, 0 },
-	[WEFT_OP_PUT] = { NAMED | FIELD_SHARD_LEN | FIELD_LENGTH | FIELD_PARTS, NAMED, 0, 0 },
-	[WEFT_OP_GET] = { NAMED | FIELD_OFFSET | FIELD_LENGTH,
-			  NAMED | FIELD_OFFSET | FIELD_LENGTH | FIELD_SHARD_LEN | FIELD_PARTS,
-			  WEFT_WIRE_GET_HEADER, WEFT_WIRE_GET_HEADER },
-	[WEFT_OP_STAT] = { NAMED, NAMED | FIELD_SHARD_LEN | FIELD_PARTS, 0, 0 },
-	[WEFT_OP_DEL] = { NAMED, NAMED, 0, 0 },
-	[WEFT_OP_LIST] = { FIELD_STORE | FIELD_GROUP | FIELD_CURSOR,
-			   FIELD_STORE | FIELD_GROUP | FIELD_CURSOR | FIELD_PAYLOAD, 0, WEFT_WIRE_MORE },
-	[WEFT_OP_VERIFY] = { NAMED, NAMED, 0, 0 },
-	[WEFT_OP_DIGEST] = { FIELD_STORE | FIELD_GROUP, FIELD_STORE | FIELD_GROUP | FIELD_PAYLOAD, 0, 0 },
+	[WEFT_OP_HELLO] = {FIELD_PAYLOAD, FIELD_PAYLOAD, 0, 0},
+	[WEFT_OP_PING] = {0, 0, 0, 0},
+	[WEFT_OP_PUT] = {NAMED | FIELD_SHARD_LEN | FIELD_LENGTH | FIELD_PARTS, NAMED, 0, 0},
+	[WEFT_OP_GET] = {NAMED | FIELD_OFFSET | FIELD_LENGTH,
+			 NAMED | FIELD_OFFSET | FIELD_LENGTH | FIELD_SHARD_LEN | FIELD_PARTS,
+			 WEFT_WIRE_GET_HEADER, WEFT_WIRE_GET_HEADER},
+	[WEFT_OP_STAT] = {NAMED, NAMED | FIELD_SHARD_LEN | FIELD_PARTS, 0, 0},
+	[WEFT_OP_DEL] = {NAMED, NAMED, 0, 0},
+	[WEFT_OP_LIST] = {FIELD_STORE | FIELD_GROUP | FIELD_CURSOR,
+			  FIELD_STORE | FIELD_GROUP | FIELD_CURSOR | FIELD_PAYLOAD, 0,
+			  WEFT_WIRE_MORE},
+	[WEFT_OP_VERIFY] = {NAMED, NAMED, 0, 0},
+	[WEFT_OP_DIGEST] = {FIELD_STORE | FIELD_GROUP, FIELD_STORE | FIELD_GROUP | FIELD_PAYLOAD, 0,
+			    0},
 };
 
 static int refuse(const char **why, int err, const char *text)
@@ -71,7 +73,8 @@ bool weft_wire_shard_len_ok(u32 shard_len)
 	if (shard_len % WEFT_SHARD_ALIGN == 0)
 		return true;
 	/* One frame, sealed, in one shard. */
-	return shard_len % WEFT_SHARD_ALIGN_ONE == 0 && shard_len <= WEFT_FRAME_SIZE + WEFT_SHARD_ALIGN_ONE;
+	return shard_len % WEFT_SHARD_ALIGN_ONE == 0 &&
+	       shard_len <= WEFT_FRAME_SIZE + WEFT_SHARD_ALIGN_ONE;
 }
 
 u32 weft_wire_range_clamp(u64 offset, u32 length, u32 shard_len)
@@ -163,13 +166,14 @@ static bool part_lengths_ok(const struct weft_wire_frame *frame)
 	default:
 		if (frame->offset > frame->shard_len - frame->length)
 			return false;
-		if (frame->length % WEFT_CRC_BLOCK != 0 && frame->offset + frame->length != frame->shard_len)
+		if (frame->length % WEFT_CRC_BLOCK != 0 &&
+		    frame->offset + frame->length != frame->shard_len)
 			return false;
 	}
 	if (!with_head && frame->head_len != 0)
 		return false;
-	if (with_head && (frame->head_len < sizeof(struct weft_shard_header) || frame->head_len % 4 != 0 ||
-			  frame->head_len > WEFT_SHARD_HEADER_MAX))
+	if (with_head && (frame->head_len < sizeof(struct weft_shard_header) ||
+			  frame->head_len % 4 != 0 || frame->head_len > WEFT_SHARD_HEADER_MAX))
 		return false;
 	return frame->crc_len == weft_wire_crc_len(crc_data) && frame->payload_crc == 0 &&
 	       frame->payload_len == frame->head_len + frame->length + frame->crc_len;
@@ -210,13 +214,15 @@ static int length_check(const struct weft_wire_frame *frame, unsigned int fields
 {
 	if (frame->offset && (!(fields & FIELD_OFFSET) || frame->offset % WEFT_CRC_BLOCK != 0))
 		return refuse(why, -EBADRQC, "offset out of place or not a multiple of 4096");
-	if (fields & FIELD_SHARD_LEN ? !weft_wire_shard_len_ok(frame->shard_len) : frame->shard_len != 0)
+	if (fields & FIELD_SHARD_LEN ? !weft_wire_shard_len_ok(frame->shard_len)
+				     : frame->shard_len != 0)
 		return refuse(why, -EBADRQC, "shard length not possible");
 	if (!!(fields & FIELD_LENGTH) != (frame->length != 0))
 		return refuse(why, -EBADRQC, "length missing or out of place");
 	if (fields & FIELD_PARTS) {
 		if (!part_lengths_ok(frame))
-			return refuse(why, -EBADRQC, "lengths of the payload's parts do not fit together");
+			return refuse(why, -EBADRQC,
+				      "lengths of the payload's parts do not fit together");
 		return 0;
 	}
 	if (frame->head_len || frame->crc_len)
@@ -248,8 +254,8 @@ static int rule_check(const struct weft_wire_frame *frame, bool reply, const cha
 	return length_check(frame, fields, why);
 }
 
-int weft_wire_header_decode(struct weft_wire_frame *frame, const struct weft_wire_header *header, bool reply,
-			    u32 payload_max, const char **why)
+int weft_wire_header_decode(struct weft_wire_frame *frame, const struct weft_wire_header *header,
+			    bool reply, u32 payload_max, const char **why)
 {
 	int err;
 
@@ -265,8 +271,9 @@ int weft_wire_header_decode(struct weft_wire_frame *frame, const struct weft_wir
 
 	frame_read(frame, header);
 	if (!!(frame->flags & WEFT_WIRE_REPLY) != reply)
-		return refuse(why, -EPROTO, reply ? "a request where an answer must stand" :
-						    "an answer where a request must stand");
+		return refuse(why, -EPROTO,
+			      reply ? "a request where an answer must stand"
+				    : "an answer where a request must stand");
 	if (frame->payload_len > payload_max)
 		return refuse(why, -EMSGSIZE, "payload longer than agreed");
 	if (frame->op == 0 || frame->op >= WEFT_OP_NR)
@@ -275,7 +282,8 @@ int weft_wire_header_decode(struct weft_wire_frame *frame, const struct weft_wir
 	return err && reply ? -EPROTO : err;
 }
 
-bool weft_wire_frame_answers(const struct weft_wire_frame *answer, const struct weft_wire_frame *request)
+bool weft_wire_frame_answers(const struct weft_wire_frame *answer,
+			     const struct weft_wire_frame *request)
 {
 	if (answer->op != request->op || answer->request_id != request->request_id ||
 	    answer->store != request->store || answer->group != request->group ||
@@ -285,11 +293,13 @@ bool weft_wire_frame_answers(const struct weft_wire_frame *answer, const struct 
 	if (answer->op != WEFT_OP_GET || answer->status != WEFT_ST_OK)
 		return true;
 	return answer->offset == request->offset &&
-	       answer->length == weft_wire_range_clamp(request->offset, request->length, answer->shard_len) &&
+	       answer->length ==
+		       weft_wire_range_clamp(request->offset, request->length, answer->shard_len) &&
 	       (answer->flags & WEFT_WIRE_GET_HEADER) == (request->flags & WEFT_WIRE_GET_HEADER);
 }
 
-void weft_wire_frame_reply(struct weft_wire_frame *answer, const struct weft_wire_frame *request, u32 status)
+void weft_wire_frame_reply(struct weft_wire_frame *answer, const struct weft_wire_frame *request,
+			   u32 status)
 {
 	memset(answer, 0, sizeof(*answer));
 	answer->op = request->op;
@@ -313,7 +323,8 @@ void weft_wire_frame_put(struct weft_wire_frame *frame, u32 head_len, u32 shard_
 	frame->payload_len = head_len + shard_len + frame->crc_len;
 }
 
-void weft_wire_hello_encode(struct weft_wire_hello *hello, const struct weft_wire_greeting *greeting)
+void weft_wire_hello_encode(struct weft_wire_hello *hello,
+			    const struct weft_wire_greeting *greeting)
 {
 	memset(hello, 0, sizeof(*hello));
 	memcpy(hello->cluster, greeting->cluster, sizeof(hello->cluster));
@@ -327,7 +338,8 @@ void weft_wire_hello_encode(struct weft_wire_hello *hello, const struct weft_wir
 	hello->host = cpu_to_le32(greeting->host);
 }
 
-int weft_wire_hello_decode(struct weft_wire_greeting *greeting, const struct weft_wire_hello *hello, const char **why)
+int weft_wire_hello_decode(struct weft_wire_greeting *greeting, const struct weft_wire_hello *hello,
+			   const char **why)
 {
 	memset(greeting, 0, sizeof(*greeting));
 	memcpy(greeting->cluster, hello->cluster, sizeof(greeting->cluster));
@@ -347,7 +359,8 @@ int weft_wire_hello_decode(struct weft_wire_greeting *greeting, const struct wef
 	if (greeting->role < WEFT_ROLE_CLIENT || greeting->role > WEFT_ROLE_META)
 		return refuse(why, -EPROTO, "HELLO with an unknown role");
 	if (greeting->in_flight == 0 || greeting->in_flight > 65535)
-		return refuse(why, -EPROTO, "HELLO with an impossible number of requests in flight");
+		return refuse(why, -EPROTO,
+			      "HELLO with an impossible number of requests in flight");
 	if (greeting->payload_max < sizeof(*hello))
 		return refuse(why, -EPROTO, "HELLO with an impossible payload limit");
 	return 0;
@@ -356,7 +369,8 @@ int weft_wire_hello_decode(struct weft_wire_greeting *greeting, const struct wef
 u32 weft_wire_hello_agree(struct weft_wire_greeting *agreed, const struct weft_wire_greeting *ours,
 			  const struct weft_wire_greeting *theirs)
 {
-	u8 version = ours->version_max < theirs->version_max ? ours->version_max : theirs->version_max;
+	u8 version =
+		ours->version_max < theirs->version_max ? ours->version_max : theirs->version_max;
 
 	if (memcmp(ours->cluster, theirs->cluster, sizeof(ours->cluster)) != 0)
 		return WEFT_ST_WRONG_CLUSTER;

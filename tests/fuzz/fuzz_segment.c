@@ -8,7 +8,11 @@
 #include "store/segment.h"
 
 #define SEGMENT 1
-#define require(what) do { if (!(what)) abort(); } while (0)
+#define require(what)            \
+	do {                     \
+		if (!(what))     \
+			abort(); \
+	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		sign(bytes, size - 1);
 	while (store_scan_next(bytes, size - 1, SEGMENT, &pos, &record, &skipped)) {
 		require(pos > before && pos <= size - 1 && record.place.offset >= before);
-		require(record.place.offset % WEFT_SEGMENT_ALIGN == 0 && record.key.index < WEFT_SHARDS_MAX);
+		require(record.place.offset % WEFT_SEGMENT_ALIGN == 0 &&
+			record.key.index < WEFT_SHARDS_MAX);
 		require(record.deleted || record.data + record.place.shard_len <= bytes + size - 1);
 		before = pos;
 	}

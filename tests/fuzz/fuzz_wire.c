@@ -8,7 +8,11 @@
 #include "chunk/crc32c.h"
 #include "node/wire.h"
 
-#define require(what) do { if (!(what)) abort(); } while (0)
+#define require(what)            \
+	do {                     \
+		if (!(what))     \
+			abort(); \
+	} while (0)
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
@@ -21,7 +25,8 @@ static void sign(struct weft_wire_header *header)
 }
 
 /* What a frame that was accepted promises. */
-static void accepted(const struct weft_wire_frame *frame, const struct weft_wire_header *header, bool reply)
+static void accepted(const struct weft_wire_frame *frame, const struct weft_wire_header *header,
+		     bool reply)
 {
 	struct weft_wire_header again;
 	u64 parts = (u64)frame->head_len + frame->length + frame->crc_len;
@@ -36,7 +41,8 @@ static void accepted(const struct weft_wire_frame *frame, const struct weft_wire
 		require(frame->offset + frame->length <= frame->shard_len);
 	}
 	if (frame->op == WEFT_OP_GET && !reply)
-		require(weft_wire_range_clamp(frame->offset, frame->length, WEFT_SHARD_LEN_MAX) <= WEFT_SHARD_LEN_MAX);
+		require(weft_wire_range_clamp(frame->offset, frame->length, WEFT_SHARD_LEN_MAX) <=
+			WEFT_SHARD_LEN_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -51,7 +57,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		memcpy(&header, data + 1, sizeof(header));
 		if (data[0] & 1)
 			sign(&header);
-		if (!weft_wire_header_decode(&frame, &header, data[0] & 2, WEFT_WIRE_PAYLOAD_MAX, &why))
+		if (!weft_wire_header_decode(&frame, &header, data[0] & 2, WEFT_WIRE_PAYLOAD_MAX,
+					     &why))
 			accepted(&frame, &header, data[0] & 2);
 		else
 			require(why);

@@ -24,7 +24,8 @@ void fixture_init(struct fixture *fixture, enum store_backend backend)
 {
 	memset(fixture, 0, sizeof(*fixture));
 	/* Memory, if there is some: thousands of syncs are waited for here, and no test pulls the plug. */
-	strcpy(fixture->dir, access("/dev/shm", W_OK) ? "/tmp/weft-store-XXXXXX" : "/dev/shm/weft-store-XXXXXX");
+	strcpy(fixture->dir,
+	       access("/dev/shm", W_OK) ? "/tmp/weft-store-XXXXXX" : "/dev/shm/weft-store-XXXXXX");
 	assert_non_null(mkdtemp(fixture->dir));
 	snprintf(fixture->path, sizeof(fixture->path), "%s/store", fixture->dir);
 	snprintf(fixture->socket, sizeof(fixture->socket), "unix:%s/socket", fixture->dir);
@@ -42,7 +43,7 @@ void fixture_init(struct fixture *fixture, enum store_backend backend)
 	fixture->conf.reserve_percent = 2;
 	fixture->conf.rebuild_percent = 5;
 	/* Faults are made on purpose here; WEFT_TEST_LOG=1 shows what the store says of them. */
-	log_set_level(getenv("WEFT_TEST_LOG") ? LOG_DEBUG : (enum log_level)-1);
+	log_set_level(getenv("WEFT_TEST_LOG") ? LOG_DEBUG : (enum log_level) - 1);
 }
 
 void fixture_start(struct fixture *fixture)
@@ -86,7 +87,11 @@ bool fixture_usable(enum store_backend backend)
 struct store_client *fixture_connect(struct fixture *fixture, enum weft_wire_role role)
 {
 	struct weft_wire_greeting hello = {
-		.incarnation = 1, .version_min = 1, .version_max = 1, .role = role, .in_flight = 64,
+		.incarnation = 1,
+		.version_min = 1,
+		.version_max = 1,
+		.role = role,
+		.in_flight = 64,
 		.payload_max = WEFT_WIRE_PAYLOAD_MAX,
 	};
 	struct store_client *client;
@@ -97,11 +102,21 @@ struct store_client *fixture_connect(struct fixture *fixture, enum weft_wire_rol
 	return client;
 }
 
-void shard_init(struct shard *shard, uint64_t group, uint64_t counter, uint32_t len, unsigned int seed)
+void shard_init(struct shard *shard, uint64_t group, uint64_t counter, uint32_t len,
+		unsigned int seed)
 {
 	struct weft_shard_info info = {
-		.k = 1, .m = 2, .index = 1, .sid_session = 0x51d, .sid_counter = counter, .group = group, .volume = 1,
-		.ino = 2, .version = 3, .plain_len = len, .stored_len = len,
+		.k = 1,
+		.m = 2,
+		.index = 1,
+		.sid_session = 0x51d,
+		.sid_counter = counter,
+		.group = group,
+		.volume = 1,
+		.ino = 2,
+		.version = 3,
+		.plain_len = len,
+		.stored_len = len,
 	};
 	struct weft_layout layout;
 	const char *why = NULL;
@@ -109,7 +124,8 @@ void shard_init(struct shard *shard, uint64_t group, uint64_t counter, uint32_t 
 
 	memset(shard, 0, sizeof(*shard));
 	assert_int_equal(weft_layout_init(&layout, len, 1, 2), 0);
-	shard->head_len = (uint32_t)weft_header_encode(&info, shard->head, sizeof(shard->head), &why);
+	shard->head_len =
+		(uint32_t)weft_header_encode(&info, shard->head, sizeof(shard->head), &why);
 	if (why)
 		fail_msg("shard header: %s", why);
 	shard->shard_len = layout.shard_len;
@@ -122,8 +138,11 @@ void shard_init(struct shard *shard, uint64_t group, uint64_t counter, uint32_t 
 	}
 	weft_crctable_fill(shard->table, 0, shard->data, shard->shard_len);
 	weft_crctable_seal(shard->table, weft_block_count(shard->shard_len));
-	shard->name = (struct weft_wire_frame){ .store = FIXTURE_STORE, .group = group, .session = 0x51d,
-						.counter = counter, .index = 1 };
+	shard->name = (struct weft_wire_frame){.store = FIXTURE_STORE,
+					       .group = group,
+					       .session = 0x51d,
+					       .counter = counter,
+					       .index = 1};
 }
 
 void shard_exit(struct shard *shard)
@@ -134,8 +153,8 @@ void shard_exit(struct shard *shard)
 
 int shard_put(struct store_client *client, const struct shard *shard)
 {
-	return store_client_put(client, &shard->name, shard->head, shard->head_len, shard->data, shard->shard_len,
-				shard->table);
+	return store_client_put(client, &shard->name, shard->head, shard->head_len, shard->data,
+				shard->shard_len, shard->table);
 }
 
 int shard_check(struct store_client *client, const struct shard *shard)

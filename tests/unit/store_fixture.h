@@ -13,7 +13,7 @@
 #define FIXTURE_STORE 7 /* number of the one store */
 
 struct fixture {
-	char dir[64];           /* store/ and socket are in it */
+	char dir[64]; /* store/ and socket are in it */
 	char path[80], socket[96];
 	const char *paths[1], *addresses[1];
 	struct store_conf conf;
@@ -39,7 +39,8 @@ bool fixture_usable(enum store_backend backend);
 struct store_client *fixture_connect(struct fixture *fixture, enum weft_wire_role role);
 
 /* A shard of a k = 1 chunk with random bytes, about len long; counter names it. */
-void shard_init(struct shard *shard, uint64_t group, uint64_t counter, uint32_t len, unsigned int seed);
+void shard_init(struct shard *shard, uint64_t group, uint64_t counter, uint32_t len,
+		unsigned int seed);
 void shard_exit(struct shard *shard);
 int shard_put(struct store_client *client, const struct shard *shard);
 /* GET of all of it: the status; fails the test if the status is 0 and the bytes are others. */

@@ -98,7 +98,7 @@ static void largest_shard_fits(void **state)
 
 static void other_bytes_under_the_same_name_are_refused(void **state)
 {
-	const uint32_t lens[] = { SMALL, LARGE };
+	const uint32_t lens[] = {SMALL, LARGE};
 	struct fixture *fixture = *state;
 	struct store_client *client;
 
@@ -120,7 +120,7 @@ static void other_bytes_under_the_same_name_are_refused(void **state)
 
 static void damaged_payload_is_dropped(void **state)
 {
-	const uint32_t lens[] = { SMALL, LARGE };
+	const uint32_t lens[] = {SMALL, LARGE};
 	struct fixture *fixture = *state;
 	struct store_client *client;
 
@@ -146,7 +146,7 @@ static void damaged_payload_is_dropped(void **state)
 
 static void ranges_are_answered_with_whole_blocks(void **state)
 {
-	const uint32_t lens[] = { 100, SMALL, 200 * 1024, LARGE };
+	const uint32_t lens[] = {100, SMALL, 200 * 1024, LARGE};
 	struct fixture *fixture = *state;
 	struct store_client *client;
 	uint8_t *buf = malloc(2 * LARGE);
@@ -159,13 +159,17 @@ static void ranges_are_answered_with_whole_blocks(void **state)
 
 		shard_init(&shard, 9, 30 + i, lens[i], (unsigned int)i);
 		assert_int_equal(shard_put(client, &shard), WEFT_ST_OK);
-		for (uint64_t offset = 0; offset < shard.shard_len; offset += 4096 * (1 + offset / 4096)) {
-			assert_int_equal(store_client_get(client, &shard.name, offset, 4097, buf, 2 * LARGE, &got), 0);
+		for (uint64_t offset = 0; offset < shard.shard_len;
+		     offset += 4096 * (1 + offset / 4096)) {
+			assert_int_equal(store_client_get(client, &shard.name, offset, 4097, buf,
+							  2 * LARGE, &got),
+					 0);
 			assert_int_equal(got, weft_wire_range_clamp(offset, 4097, shard.shard_len));
 			assert_memory_equal(buf, shard.data + offset, got);
 		}
-		assert_int_equal(store_client_get(client, &shard.name, 4096 * 1024, 1, buf, 2 * LARGE, &got),
-				 WEFT_ST_INVAL);
+		assert_int_equal(
+			store_client_get(client, &shard.name, 4096 * 1024, 1, buf, 2 * LARGE, &got),
+			WEFT_ST_INVAL);
 		shard_exit(&shard);
 	}
 	free(buf);
@@ -206,7 +210,8 @@ static void shards_survive_a_restart(void **state)
 		wait_for_shards(fixture, 26);
 		client = fixture_connect(fixture, WEFT_ROLE_CLIENT);
 		for (unsigned int i = 0; i < 40; i++)
-			assert_int_equal(shard_check(client, &shards[i]), i % 3 ? WEFT_ST_OK : WEFT_ST_ABSENT);
+			assert_int_equal(shard_check(client, &shards[i]),
+					 i % 3 ? WEFT_ST_OK : WEFT_ST_ABSENT);
 		store_client_close(client);
 	}
 	for (unsigned int i = 0; i < 40; i++)
@@ -227,8 +232,8 @@ static void flip_byte(const char *path, off_t offset)
 
 static void corrupt_shards_are_named_and_replaced(void **state)
 {
-	const char *const suffixes[] = { ".seg", "-01" };
-	const uint32_t lens[] = { SMALL, LARGE };
+	const char *const suffixes[] = {".seg", "-01"};
+	const uint32_t lens[] = {SMALL, LARGE};
 	struct fixture *fixture = *state;
 	struct store_client *client;
 
@@ -280,23 +285,30 @@ static void shard_cut_short_is_corrupt(void **state)
 
 static void wrong_cluster_store_and_incarnation_are_refused(void **state)
 {
-	struct weft_wire_greeting hello = { .cluster = "another cluster", .incarnation = 1, .version_min = 1,
-					    .version_max = 1, .role = WEFT_ROLE_CLIENT, .in_flight = 1,
-					    .payload_max = 1 << 20 };
+	struct weft_wire_greeting hello = {.cluster = "another cluster",
+					   .incarnation = 1,
+					   .version_min = 1,
+					   .version_max = 1,
+					   .role = WEFT_ROLE_CLIENT,
+					   .in_flight = 1,
+					   .payload_max = 1 << 20};
 	struct fixture *fixture = *state;
 	struct weft_wire_greeting right = hello;
 	struct store_client *client;
 	struct shard shard;
 
 	fixture_start(fixture);
-	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), WEFT_ST_WRONG_CLUSTER);
+	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000),
+			 WEFT_ST_WRONG_CLUSTER);
 	memcpy(right.cluster, fixture->conf.cluster, 16);
 	hello = right;
 	hello.incarnation = 0;
-	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), WEFT_ST_OLD_INCARNATION);
+	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000),
+			 WEFT_ST_OLD_INCARNATION);
 	hello = right;
 	hello.version_min = hello.version_max = 9;
-	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), WEFT_ST_VERSION);
+	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000),
+			 WEFT_ST_VERSION);
 	hello = right;
 	hello.incarnation = 5;
 	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), 0);
@@ -307,7 +319,8 @@ static void wrong_cluster_store_and_incarnation_are_refused(void **state)
 	shard_exit(&shard);
 	store_client_close(client);
 	hello = right;
-	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), WEFT_ST_OLD_INCARNATION);
+	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000),
+			 WEFT_ST_OLD_INCARNATION);
 }
 
 static void directories_that_are_not_ours_are_refused(void **state)
@@ -374,7 +387,8 @@ static void full_store_says_so_and_keeps_a_reserve_for_rebuilds(void **state)
 static void list_and_digest_agree(void **state)
 {
 	enum { COUNT = 60 };
-	struct weft_wire_frame frame = { .op = WEFT_OP_LIST, .store = FIXTURE_STORE, .group = 9 }, answer;
+	struct weft_wire_frame frame = {.op = WEFT_OP_LIST, .store = FIXTURE_STORE, .group = 9},
+			       answer;
 	struct weft_wire_list_entry *entries = malloc(STORE_LIST_BYTES);
 	struct fixture *fixture = *state;
 	uint64_t counters = 0, bytes = 0;
@@ -394,7 +408,8 @@ static void list_and_digest_agree(void **state)
 		}
 		shard_exit(&shard);
 	}
-	assert_int_equal(store_client_call(client, &frame, NULL, 0, &answer, entries, STORE_LIST_BYTES), 0);
+	assert_int_equal(
+		store_client_call(client, &frame, NULL, 0, &answer, entries, STORE_LIST_BYTES), 0);
 	assert_int_equal(answer.payload_len, (COUNT - 1) * sizeof(*entries));
 	for (unsigned int i = 0, n = 1; i < COUNT - 1; i++, n++) {
 		n += n == 7;
@@ -404,11 +419,13 @@ static void list_and_digest_agree(void **state)
 	frame.session = 0x51d;
 	frame.counter = 30 * 1000;
 	frame.index = 1;
-	assert_int_equal(store_client_call(client, &frame, NULL, 0, &answer, entries, STORE_LIST_BYTES), 0);
+	assert_int_equal(
+		store_client_call(client, &frame, NULL, 0, &answer, entries, STORE_LIST_BYTES), 0);
 	assert_int_equal(answer.payload_len, 30 * sizeof(*entries));
 	assert_int_equal(le64_to_cpu(entries[0].sid.counter), 31 * 1000);
-	frame = (struct weft_wire_frame){ .op = WEFT_OP_DIGEST, .store = FIXTURE_STORE, .group = 9 };
-	assert_int_equal(store_client_call(client, &frame, NULL, 0, &answer, &digest, sizeof(digest)), 0);
+	frame = (struct weft_wire_frame){.op = WEFT_OP_DIGEST, .store = FIXTURE_STORE, .group = 9};
+	assert_int_equal(
+		store_client_call(client, &frame, NULL, 0, &answer, &digest, sizeof(digest)), 0);
 	assert_int_equal(le64_to_cpu(digest.count), COUNT - 1);
 	assert_int_equal(le64_to_cpu(digest.xor_counter), counters);
 	assert_int_equal(le64_to_cpu(digest.bytes), bytes);

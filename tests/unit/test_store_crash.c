@@ -41,9 +41,9 @@ static uint32_t rng(void)
 
 struct node {
 	ino_t ino;
-	char name[96];      /* relative to the store; "" without a name */
+	char name[96]; /* relative to the store; "" without a name */
 	bool name_durable;
-	uint8_t *durable;   /* bytes at the last sync */
+	uint8_t *durable; /* bytes at the last sync */
 	size_t durable_len;
 	struct node *next;
 };
@@ -54,7 +54,7 @@ static struct {
 	dev_t dev;
 	char root[80];
 	struct node *nodes;
-} model = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} model = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct node *node_of(const struct stat *st)
 {
@@ -98,7 +98,8 @@ static void model_sync_dir(const char *path)
 	size_t len = strlen(path);
 
 	for (struct node *node = model.nodes; node; node = node->next)
-		if (!strncmp(node->name, path, len) && node->name[len] == '/' && !strchr(node->name + len + 1, '/'))
+		if (!strncmp(node->name, path, len) && node->name[len] == '/' &&
+		    !strchr(node->name + len + 1, '/'))
 			node->name_durable = true;
 }
 
@@ -125,7 +126,8 @@ static void model_sync(int fd, bool with_name)
 		node->durable = realloc(node->durable, (size_t)st.st_size + 1);
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 		in = open(self, O_RDONLY | O_CLOEXEC);
-		node->durable_len = in < 0 ? 0 : (size_t)pread(in, node->durable, (size_t)st.st_size, 0);
+		node->durable_len =
+			in < 0 ? 0 : (size_t)pread(in, node->durable, (size_t)st.st_size, 0);
 		if (in >= 0)
 			close(in);
 		if (with_name && node->name[0])
@@ -211,7 +213,7 @@ static void make_parents(const char *root, const char *name)
 /* What was written behind the last sync is there in part: some blocks, zeros for the others, up to some length. */
 static void write_tail(int out, const struct node *node)
 {
-	uint8_t block[512], zero[512] = { 0 };
+	uint8_t block[512], zero[512] = {0};
 	char path[256];
 	size_t at = node->durable_len;
 	int in;
@@ -263,8 +265,8 @@ static void image_write(const char *root)
 /* --- traffic ----------------------------------------------------------------------------------------------------------------- */
 
 #define WRITERS 4
-#define EACH 40
-#define ROUNDS 5
+#define EACH	40
+#define ROUNDS	5
 
 struct writer {
 	pthread_t thread;
@@ -310,8 +312,10 @@ static unsigned int lost_after_a_cut(void)
 		writers[w].fixture = &fixture;
 		for (unsigned int i = 0; i < EACH; i++)
 			shard_init(&writers[w].shards[i], 9 + w % 2, w * 1000 + i + 1,
-				   i % 4 ? 100 + rng() % 30000 : WEFT_STORE_FILE_MIN + rng() % 8192, rng());
-		assert_int_equal(pthread_create(&writers[w].thread, NULL, writer_main, &writers[w]), 0);
+				   i % 4 ? 100 + rng() % 30000 : WEFT_STORE_FILE_MIN + rng() % 8192,
+				   rng());
+		assert_int_equal(pthread_create(&writers[w].thread, NULL, writer_main, &writers[w]),
+				 0);
 	}
 	while (atomic_load(&answers) < cut_at)
 		sched_yield();
@@ -380,7 +384,8 @@ int main(void)
 		cmocka_unit_test(a_record_that_is_not_synced_is_found),
 	};
 
-	seed = getenv("WEFT_TEST_SEED") ? (unsigned int)atoi(getenv("WEFT_TEST_SEED")) : (unsigned int)time(NULL);
+	seed = getenv("WEFT_TEST_SEED") ? (unsigned int)atoi(getenv("WEFT_TEST_SEED"))
+					: (unsigned int)time(NULL);
 	printf("# WEFT_TEST_SEED=%u\n", seed);
 	return cmocka_run_group_tests_name("store power cut", tests, NULL, NULL);
 }

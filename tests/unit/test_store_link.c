@@ -28,7 +28,7 @@ struct service {
 	struct store_link *link;
 	unsigned int connections, registrations, beats, answers;
 	struct weft_c_store_state state;
-	uint32_t beat_status;            /* answered to the next heartbeat */
+	uint32_t beat_status; /* answered to the next heartbeat */
 	bool cut_after_beat;
 	bool (*enough)(struct service *service);
 };
@@ -51,7 +51,8 @@ static int client_ready(struct ctl_conn *conn, void *ctx)
 	return 0;
 }
 
-static void answer_registration(struct service *service, struct ctl_conn *conn, const struct ctl_frame *frame)
+static void answer_registration(struct service *service, struct ctl_conn *conn,
+				const struct ctl_frame *frame)
 {
 	struct tlv known[WEFT_C_NR];
 	struct tlv_writer writer;
@@ -73,7 +74,8 @@ static void answer_registration(struct service *service, struct ctl_conn *conn, 
 	tlv_writer_free(&writer);
 }
 
-static void take_heartbeat(struct service *service, struct ctl_conn *conn, const struct ctl_frame *frame)
+static void take_heartbeat(struct service *service, struct ctl_conn *conn,
+			   const struct ctl_frame *frame)
 {
 	struct tlv known[WEFT_C_NR];
 	uint32_t host;
@@ -112,7 +114,7 @@ static void client_closed(struct ctl_conn *conn, void *ctx, int why, const char 
 		service->conn = NULL;
 }
 
-static const struct ctl_ops client_ops = { client_ready, client_request, client_closed };
+static const struct ctl_ops client_ops = {client_ready, client_request, client_closed};
 
 static void *on_accept(struct ctl_conn *conn, void *ctx)
 {
@@ -150,13 +152,22 @@ static int setup(void **state)
 	uv_timer_init(&service->loop, &service->limit);
 	snprintf(service->address, sizeof(service->address), "unix:%s/meta", service->fixture.dir);
 	service->addresses[0] = service->address;
-	service->self = (struct ctl_self){ .role = WEFT_CTL_ROLE_META, .incarnation = 1, .name = "meta" };
+	service->self =
+		(struct ctl_self){.role = WEFT_CTL_ROLE_META, .incarnation = 1, .name = "meta"};
 	memcpy(service->self.cluster, service->fixture.conf.cluster, 16);
-	assert_int_equal(ctl_listen(&service->loop, service->address, &service->self, &client_ops, on_accept, service,
-				    &service->listener), 0);
+	assert_int_equal(ctl_listen(&service->loop, service->address, &service->self, &client_ops,
+				    on_accept, service, &service->listener),
+			 0);
 	service->link_conf = (struct store_link_conf){
-		.addresses = service->addresses, .n_addresses = 1, .name = "test-host", .labels = { NULL, NULL, "rack=r1" },
-		.advertise = service->fixture.addresses, .n_advertise = 1, .heartbeat_ms = 20, .known = known, .ctx = service,
+		.addresses = service->addresses,
+		.n_addresses = 1,
+		.name = "test-host",
+		.labels = {NULL, NULL, "rack=r1"},
+		.advertise = service->fixture.addresses,
+		.n_advertise = 1,
+		.heartbeat_ms = 20,
+		.known = known,
+		.ctx = service,
 	};
 	service->beat_status = WEFT_ST_OK;
 	assert_int_equal(store_link_start(&service->link, &service->loop, &service->link_conf), 0);
@@ -250,10 +261,14 @@ static void a_task_is_done_and_answered(void **state)
 	struct {
 		struct weft_c_task task;
 		struct weft_c_task_shard shard;
-	} task = { .task = { .kind = cpu_to_le32(WEFT_TASK_DELETE), .group = cpu_to_le64(9),
-			     .sid = { cpu_to_le64(0x51d), cpu_to_le64(1) }, .k = 1, .m = 2, .shards = cpu_to_le32(1) },
-		   .shard = { .index = 1, .store = cpu_to_le32(42) } };
-	struct ctl_frame frame = { .type = WEFT_CTL_TASK };
+	} task = {.task = {.kind = cpu_to_le32(WEFT_TASK_DELETE),
+			   .group = cpu_to_le64(9),
+			   .sid = {cpu_to_le64(0x51d), cpu_to_le64(1)},
+			   .k = 1,
+			   .m = 2,
+			   .shards = cpu_to_le32(1)},
+		  .shard = {.index = 1, .store = cpu_to_le32(42)}};
+	struct ctl_frame frame = {.type = WEFT_CTL_TASK};
 	struct store_client *client;
 	struct tlv_writer writer;
 	struct shard shard;

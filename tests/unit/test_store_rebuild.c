@@ -42,7 +42,7 @@ struct chunk {
 /* A map frame: one host with all stores. */
 static void cluster_map(struct cluster *cluster)
 {
-	struct weft_c_host host = { .host = cpu_to_le32(3), .state = cpu_to_le32(WEFT_HOST_UP) };
+	struct weft_c_host host = {.host = cpu_to_le32(3), .state = cpu_to_le32(WEFT_HOST_UP)};
 	struct tlv_writer writer;
 	uint8_t text[256];
 	size_t len = sizeof(host);
@@ -50,10 +50,13 @@ static void cluster_map(struct cluster *cluster)
 	tlv_writer_init(&writer, 65536);
 	memcpy(text, &host, sizeof(host));
 	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "host") + 1;
-	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "%s", cluster->fixture.socket) + 1;
+	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "%s",
+				cluster->fixture.socket) +
+	       1;
 	tlv_put(&writer, WEFT_C_HOST, text, len);
 	for (uint32_t i = 0; i < N; i++) {
-		struct weft_c_store store = { .store = cpu_to_le32(FIXTURE_STORE + i), .host = cpu_to_le32(3) };
+		struct weft_c_store store = {.store = cpu_to_le32(FIXTURE_STORE + i),
+					     .host = cpu_to_le32(3)};
 
 		tlv_put(&writer, WEFT_C_STORE, &store, sizeof(store));
 	}
@@ -68,18 +71,25 @@ static int setup(void **state)
 
 	fixture_init(&cluster->fixture, STORE_BACKEND_AUTO);
 	for (unsigned int i = 0; i < N; i++) {
-		snprintf(cluster->paths[i], sizeof(cluster->paths[i]), "%s/store%u", cluster->fixture.dir, i);
+		snprintf(cluster->paths[i], sizeof(cluster->paths[i]), "%s/store%u",
+			 cluster->fixture.dir, i);
 		cluster->path_list[i] = cluster->paths[i];
 	}
 	cluster->fixture.conf.paths = cluster->path_list;
 	cluster->fixture.conf.n_paths = N;
 	fixture_start(&cluster->fixture);
 	for (unsigned int i = 0; i < N; i++)
-		assert_int_equal(store_set_number(cluster->fixture.server->stores[i], FIXTURE_STORE + i, 3, 1), 0);
+		assert_int_equal(store_set_number(cluster->fixture.server->stores[i],
+						  FIXTURE_STORE + i, 3, 1),
+				 0);
 	cluster->client = fixture_connect(&cluster->fixture, WEFT_ROLE_META);
 	cluster->conf = (struct store_worker_conf){
-		.hello = { .incarnation = 1, .version_min = 1, .version_max = 1, .role = WEFT_ROLE_STORE, .in_flight = 8,
-			   .payload_max = WEFT_WIRE_PAYLOAD_MAX },
+		.hello = {.incarnation = 1,
+			  .version_min = 1,
+			  .version_max = 1,
+			  .role = WEFT_ROLE_STORE,
+			  .in_flight = 8,
+			  .payload_max = WEFT_WIRE_PAYLOAD_MAX},
 		.own_address = cluster->fixture.socket,
 	};
 	memcpy(cluster->conf.hello.cluster, cluster->fixture.conf.cluster, 16);
@@ -106,15 +116,23 @@ static void chunk_init(struct chunk *chunk, uint64_t counter, uint32_t stored_le
 	const void *data[K];
 	void *parity[M];
 	struct weft_shard_info info = {
-		.k = K, .m = M, .sid_session = 0x51d, .sid_counter = counter, .group = 9, .volume = 1, .ino = 2,
-		.plain_len = stored_len, .stored_len = stored_len,
+		.k = K,
+		.m = M,
+		.sid_session = 0x51d,
+		.sid_counter = counter,
+		.group = 9,
+		.volume = 1,
+		.ino = 2,
+		.plain_len = stored_len,
+		.stored_len = stored_len,
 	};
 	struct weft_layout layout;
 	struct weft_ec ec;
 	uint32_t x = (uint32_t)counter;
 
 	assert_int_equal(weft_layout_init(&layout, stored_len, K, M), 0);
-	*chunk = (struct chunk){ .stored_len = stored_len, .shard_len = layout.shard_len, .counter = counter };
+	*chunk = (struct chunk){
+		.stored_len = stored_len, .shard_len = layout.shard_len, .counter = counter};
 	chunk->table_len = weft_crctable_len(chunk->shard_len);
 	for (unsigned int i = 0; i < N; i++) {
 		chunk->data[i] = calloc(1, chunk->shard_len);
@@ -132,7 +150,9 @@ static void chunk_init(struct chunk *chunk, uint64_t counter, uint32_t stored_le
 	weft_ec_encode(&ec, chunk->shard_len, data, parity);
 	for (unsigned int i = 0; i < N; i++) {
 		info.index = (uint8_t)i;
-		assert_int_equal(weft_header_encode(&info, chunk->head[i], sizeof(chunk->head[i]), NULL), 128);
+		assert_int_equal(
+			weft_header_encode(&info, chunk->head[i], sizeof(chunk->head[i]), NULL),
+			128);
 		weft_crctable_fill(chunk->table[i], 0, chunk->data[i], chunk->shard_len);
 		weft_crctable_seal(chunk->table[i], weft_block_count(chunk->shard_len));
 	}
@@ -148,16 +168,19 @@ static void chunk_exit(struct chunk *chunk)
 
 static struct weft_wire_frame shard_name(const struct chunk *chunk, unsigned int i)
 {
-	return (struct weft_wire_frame){ .store = FIXTURE_STORE + i, .group = 9, .session = 0x51d,
-					 .counter = chunk->counter, .index = (uint8_t)i };
+	return (struct weft_wire_frame){.store = FIXTURE_STORE + i,
+					.group = 9,
+					.session = 0x51d,
+					.counter = chunk->counter,
+					.index = (uint8_t)i};
 }
 
 static int put_shard(struct cluster *cluster, const struct chunk *chunk, unsigned int i)
 {
 	struct weft_wire_frame name = shard_name(chunk, i);
 
-	return store_client_put(cluster->client, &name, chunk->head[i], 128, chunk->data[i], chunk->shard_len,
-				chunk->table[i]);
+	return store_client_put(cluster->client, &name, chunk->head[i], 128, chunk->data[i],
+				chunk->shard_len, chunk->table[i]);
 }
 
 static int get_shard(struct cluster *cluster, const struct chunk *chunk, unsigned int i)
@@ -182,17 +205,25 @@ struct task {
 static struct task rebuild_task(const struct chunk *chunk, uint32_t wanted)
 {
 	struct task task = {
-		.task = { .kind = cpu_to_le32(WEFT_TASK_REBUILD), .group = cpu_to_le64(9), .number = cpu_to_le64(1),
-			  .sid = { cpu_to_le64(0x51d), cpu_to_le64(chunk->counter) },
-			  .plain_len = cpu_to_le32(chunk->stored_len), .stored_len = cpu_to_le32(chunk->stored_len),
-			  .shard_len = cpu_to_le32(chunk->shard_len), .k = K, .m = M, .shards = cpu_to_le32(N) },
+		.task = {.kind = cpu_to_le32(WEFT_TASK_REBUILD),
+			 .group = cpu_to_le64(9),
+			 .number = cpu_to_le64(1),
+			 .sid = {cpu_to_le64(0x51d), cpu_to_le64(chunk->counter)},
+			 .plain_len = cpu_to_le32(chunk->stored_len),
+			 .stored_len = cpu_to_le32(chunk->stored_len),
+			 .shard_len = cpu_to_le32(chunk->shard_len),
+			 .k = K,
+			 .m = M,
+			 .shards = cpu_to_le32(N)},
 	};
 
 	for (uint32_t i = 0; i < N; i++)
 		task.shards[i] = (struct weft_c_task_shard){
-			.index = (uint8_t)i, .flags = wanted & 1u << i ? WEFT_TASK_SHARD_WANTED : 0,
+			.index = (uint8_t)i,
+			.flags = wanted & 1u << i ? WEFT_TASK_SHARD_WANTED : 0,
 			.store = cpu_to_le32(FIXTURE_STORE + i),
-			.table_crc = cpu_to_le32(weft_crctable_entry(chunk->table[i], weft_block_count(chunk->shard_len))),
+			.table_crc = cpu_to_le32(weft_crctable_entry(
+				chunk->table[i], weft_block_count(chunk->shard_len))),
 		};
 	return task;
 }
@@ -204,7 +235,7 @@ static uint32_t run(struct cluster *cluster, struct task *task)
 
 static void every_pair_of_lost_shards_is_rebuilt(void **state)
 {
-	const uint32_t lens[] = { 100, 60000, 3000000 };
+	const uint32_t lens[] = {100, 60000, 3000000};
 	struct cluster *cluster = *state;
 	uint64_t counter = 1;
 
@@ -221,9 +252,11 @@ static void every_pair_of_lost_shards_is_rebuilt(void **state)
 			task = rebuild_task(&chunk, 1u << a | 1u << b);
 			assert_int_equal(run(cluster, &task), WEFT_ST_OK);
 			for (unsigned int i = 0; i < N; i++) {
-				assert_int_equal(!!(task.shards[i].flags & WEFT_TASK_SHARD_DONE), i == a || i == b);
+				assert_int_equal(!!(task.shards[i].flags & WEFT_TASK_SHARD_DONE),
+						 i == a || i == b);
 				assert_int_equal(get_shard(cluster, &chunk, i), WEFT_ST_OK);
-				assert_int_equal(put_shard(cluster, &chunk, i), WEFT_ST_OK); /* header, too */
+				assert_int_equal(put_shard(cluster, &chunk, i),
+						 WEFT_ST_OK); /* header, too */
 			}
 			chunk_exit(&chunk);
 		}
@@ -325,7 +358,8 @@ static void impossible_tasks_are_refused(void **state)
 	bad.shards[0].flags = 0;
 	assert_int_equal(run(cluster, &bad), WEFT_ST_INVAL);
 	bad = good;
-	assert_int_equal(store_rebuild(&cluster->conf, (uint8_t *)&bad, sizeof(bad) - 1), WEFT_ST_INVAL);
+	assert_int_equal(store_rebuild(&cluster->conf, (uint8_t *)&bad, sizeof(bad) - 1),
+			 WEFT_ST_INVAL);
 	chunk_exit(&chunk);
 }
 
@@ -367,7 +401,8 @@ static void many_deletions_share_a_frame(void **state)
 
 			assert_int_equal(put_shard(cluster, &chunks[c], i), WEFT_ST_OK);
 			memcpy(one, &rebuild.task, sizeof(rebuild.task));
-			memcpy(one + sizeof(rebuild.task), &rebuild.shards[i], sizeof(rebuild.shards[i]));
+			memcpy(one + sizeof(rebuild.task), &rebuild.shards[i],
+			       sizeof(rebuild.shards[i]));
 			tlv_put(&writer, WEFT_C_TASK, one, sizeof(one));
 		}
 	}

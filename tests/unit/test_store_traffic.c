@@ -62,10 +62,13 @@ struct pending {
 	bool used;
 };
 
-static void send_one(struct store_client *client, const struct shard *shard, struct pending *pending, uint8_t op)
+static void send_one(struct store_client *client, const struct shard *shard,
+		     struct pending *pending, uint8_t op)
 {
 	struct iovec iov[3] = {
-		{ (void *)shard->head, shard->head_len }, { shard->data, shard->shard_len }, { shard->table, shard->table_len },
+		{(void *)shard->head, shard->head_len},
+		{shard->data, shard->shard_len},
+		{shard->table, shard->table_len},
 	};
 
 	pending->used = true;
@@ -80,12 +83,13 @@ static void send_one(struct store_client *client, const struct shard *shard, str
 		if (pending->frame.offset >= shard->shard_len)
 			pending->frame.offset = 0;
 	}
-	assert_int_equal(store_client_send(client, &pending->frame, iov, op == WEFT_OP_PUT ? 3 : 0), 0);
+	assert_int_equal(store_client_send(client, &pending->frame, iov, op == WEFT_OP_PUT ? 3 : 0),
+			 0);
 }
 
 /* An answer is right if it may be: ABSENT as long as the PUT was not answered before the request was sent. */
-static void check_answer(const struct weft_wire_frame *answer, const struct pending *pending, const struct shard *shard,
-			 const uint8_t *payload, bool *stored)
+static void check_answer(const struct weft_wire_frame *answer, const struct pending *pending,
+			 const struct shard *shard, const uint8_t *payload, bool *stored)
 {
 	assert_true(weft_wire_frame_answers(answer, &pending->frame));
 	if (answer->op == WEFT_OP_PUT) {
@@ -95,22 +99,26 @@ static void check_answer(const struct weft_wire_frame *answer, const struct pend
 		const uint8_t *data = payload + weft_wire_data_start(answer);
 
 		assert_memory_equal(data, shard->data + answer->offset, answer->length);
-		assert_true(weft_crctable_sealed(payload + weft_wire_crc_start(answer), weft_block_count(answer->length)));
+		assert_true(weft_crctable_sealed(payload + weft_wire_crc_start(answer),
+						 weft_block_count(answer->length)));
 		if (answer->head_len)
 			assert_memory_equal(payload, shard->head, shard->head_len);
 	} else if (answer->status != WEFT_ST_OK) {
 		assert_int_equal(answer->status, WEFT_ST_ABSENT);
-		assert_false(pending->frame.usec); /* set below for requests sent after the PUT was answered */
+		assert_false(
+			pending->frame
+				.usec); /* set below for requests sent after the PUT was answered */
 	}
 }
 
 static void pipelined_requests_get_their_own_answers(void **state)
 {
-	static const uint8_t ops[] = { WEFT_OP_PUT, WEFT_OP_GET, WEFT_OP_GET, WEFT_OP_STAT, WEFT_OP_PING, WEFT_OP_VERIFY };
+	static const uint8_t ops[] = {WEFT_OP_PUT,  WEFT_OP_GET,  WEFT_OP_GET,
+				      WEFT_OP_STAT, WEFT_OP_PING, WEFT_OP_VERIFY};
 	struct fixture *fixture = *state;
-	struct pending pending[WINDOW] = { 0 };
+	struct pending pending[WINDOW] = {0};
 	struct shard shards[SHARDS];
-	bool stored[SHARDS] = { false };
+	bool stored[SHARDS] = {false};
 	uint8_t *payload = malloc(WEFT_WIRE_PAYLOAD_MAX);
 	struct store_client *client;
 	unsigned int in_flight = 0, sent = 0;
@@ -118,7 +126,8 @@ static void pipelined_requests_get_their_own_answers(void **state)
 	fixture_start(fixture);
 	client = fixture_connect(fixture, WEFT_ROLE_STORE);
 	for (unsigned int i = 0; i < SHARDS; i++)
-		shard_init(&shards[i], 9 + i % 3, i + 1, i % 3 ? 1 + rng() % 200000 : 300000 + rng() % 500000, i);
+		shard_init(&shards[i], 9 + i % 3, i + 1,
+			   i % 3 ? 1 + rng() % 200000 : 300000 + rng() % 500000, i);
 	while (sent < 1500 || in_flight) {
 		struct weft_wire_frame answer;
 		unsigned int i;
@@ -132,8 +141,9 @@ static void pipelined_requests_get_their_own_answers(void **state)
 			pending[i].shard = shard;
 			if (op == WEFT_OP_PING) {
 				pending[i].used = true;
-				pending[i].frame = (struct weft_wire_frame){ .op = WEFT_OP_PING };
-				assert_int_equal(store_client_send(client, &pending[i].frame, NULL, 0), 0);
+				pending[i].frame = (struct weft_wire_frame){.op = WEFT_OP_PING};
+				assert_int_equal(
+					store_client_send(client, &pending[i].frame, NULL, 0), 0);
 			} else {
 				send_one(client, &shards[shard], &pending[i], op);
 			}
@@ -144,12 +154,14 @@ static void pipelined_requests_get_their_own_answers(void **state)
 		}
 		if (!in_flight)
 			continue;
-		assert_int_equal(store_client_recv(client, &answer, payload, WEFT_WIRE_PAYLOAD_MAX), 0);
+		assert_int_equal(store_client_recv(client, &answer, payload, WEFT_WIRE_PAYLOAD_MAX),
+				 0);
 		for (i = 0; i < WINDOW; i++)
 			if (pending[i].used && pending[i].frame.request_id == answer.request_id)
 				break;
 		assert_true(i < WINDOW);
-		check_answer(&answer, &pending[i], &shards[pending[i].shard], payload, &stored[pending[i].shard]);
+		check_answer(&answer, &pending[i], &shards[pending[i].shard], payload,
+			     &stored[pending[i].shard]);
 		pending[i].used = false;
 		in_flight--;
 	}
@@ -254,7 +266,7 @@ static void garbage_ends_only_its_connection(void **state)
 
 static void rules_are_refused_and_the_connection_goes_on(void **state)
 {
-	struct weft_wire_frame frame = { .op = WEFT_OP_NR + 5 }, answer;
+	struct weft_wire_frame frame = {.op = WEFT_OP_NR + 5}, answer;
 	struct weft_wire_header header;
 	struct fixture *fixture = *state;
 	struct store_client *client;
@@ -265,7 +277,7 @@ static void rules_are_refused_and_the_connection_goes_on(void **state)
 	send_raw(store_client_fd(client), &header, sizeof(header));
 	/* The answer to an operation that a client does not know is nothing that it can read. */
 	assert_int_equal(store_client_recv(client, &answer, NULL, 0), -EPROTO);
-	frame = (struct weft_wire_frame){ .op = WEFT_OP_PING };
+	frame = (struct weft_wire_frame){.op = WEFT_OP_PING};
 	assert_int_equal(store_client_call(client, &frame, NULL, 0, &answer, NULL, 0), 0);
 	store_client_close(client);
 }
@@ -322,7 +334,7 @@ static void *writer_main(void *arg)
 
 static void writers_of_one_name_agree_on_one_content(void **state)
 {
-	const uint32_t lens[] = { 5000, 300000 };
+	const uint32_t lens[] = {5000, 300000};
 	struct fixture *fixture = *state;
 
 	fixture_start(fixture);
@@ -330,13 +342,15 @@ static void writers_of_one_name_agree_on_one_content(void **state)
 		struct store_client *client = fixture_connect(fixture, WEFT_ROLE_CLIENT);
 		struct writer writers[8];
 		struct shard contents[2];
-		unsigned int stored[2] = { 0, 0 };
+		unsigned int stored[2] = {0, 0};
 
 		shard_init(&contents[0], 9, 100 + round, lens[round % 2], 1);
 		shard_init(&contents[1], 9, 100 + round, lens[round % 2], 2);
 		for (unsigned int i = 0; i < 8; i++) {
-			writers[i] = (struct writer){ .fixture = fixture, .shard = &contents[i % 2] };
-			assert_int_equal(pthread_create(&writers[i].thread, NULL, writer_main, &writers[i]), 0);
+			writers[i] = (struct writer){.fixture = fixture, .shard = &contents[i % 2]};
+			assert_int_equal(
+				pthread_create(&writers[i].thread, NULL, writer_main, &writers[i]),
+				0);
 		}
 		for (unsigned int i = 0; i < 8; i++) {
 			pthread_join(writers[i].thread, NULL);
@@ -345,7 +359,8 @@ static void writers_of_one_name_agree_on_one_content(void **state)
 			stored[i % 2] += writers[i].status == WEFT_ST_OK;
 		}
 		if (stored[0] + stored[1] != 4 || (stored[0] && stored[1]))
-			fail_msg("%u and %u writers of two contents were told that it is stored", stored[0], stored[1]);
+			fail_msg("%u and %u writers of two contents were told that it is stored",
+				 stored[0], stored[1]);
 		assert_int_equal(shard_check(client, &contents[stored[1] ? 1 : 0]), WEFT_ST_OK);
 		shard_exit(&contents[0]);
 		shard_exit(&contents[1]);
@@ -385,7 +400,7 @@ static void many_small_puts_share_batches(void **state)
 
 	fixture_start(fixture);
 	for (unsigned int i = 0; i < 8; i++) {
-		many[i] = (struct many){ .fixture = fixture, .n = i };
+		many[i] = (struct many){.fixture = fixture, .n = i};
 		assert_int_equal(pthread_create(&many[i].thread, NULL, many_main, &many[i]), 0);
 	}
 	for (unsigned int i = 0; i < 8; i++) {
@@ -397,8 +412,12 @@ static void many_small_puts_share_batches(void **state)
 
 static void answers_longer_than_agreed_are_not_sent(void **state)
 {
-	struct weft_wire_greeting hello = { .incarnation = 1, .version_min = 1, .version_max = 1,
-					    .role = WEFT_ROLE_CLIENT, .in_flight = 4, .payload_max = 10000 };
+	struct weft_wire_greeting hello = {.incarnation = 1,
+					   .version_min = 1,
+					   .version_max = 1,
+					   .role = WEFT_ROLE_CLIENT,
+					   .in_flight = 4,
+					   .payload_max = 10000};
 	struct fixture *fixture = *state;
 	struct store_client *client;
 	struct shard shard;
@@ -410,8 +429,10 @@ static void answers_longer_than_agreed_are_not_sent(void **state)
 	assert_int_equal(store_client_open(&client, fixture->socket, &hello, 5000), 0);
 	shard_init(&shard, 9, 1, 100000, 1);
 	assert_int_equal(shard_put(client, &shard), WEFT_ST_OK);
-	assert_int_equal(store_client_get(client, &shard.name, 0, 12288, buf, sizeof(buf), &got), WEFT_ST_TOO_BIG);
-	assert_int_equal(store_client_get(client, &shard.name, 0, 8192, buf, sizeof(buf), &got), WEFT_ST_OK);
+	assert_int_equal(store_client_get(client, &shard.name, 0, 12288, buf, sizeof(buf), &got),
+			 WEFT_ST_TOO_BIG);
+	assert_int_equal(store_client_get(client, &shard.name, 0, 8192, buf, sizeof(buf), &got),
+			 WEFT_ST_OK);
 	shard_exit(&shard);
 	store_client_close(client);
 }
@@ -457,7 +478,8 @@ static void compaction_keeps_what_is_alive_and_frees_the_rest(void **state)
 		fixture_start(fixture);
 		client = fixture_connect(fixture, WEFT_ROLE_META);
 		for (unsigned int i = 0; i < COUNT; i++)
-			assert_int_equal(shard_check(client, &shards[i]), i % 4 ? WEFT_ST_ABSENT : WEFT_ST_OK);
+			assert_int_equal(shard_check(client, &shards[i]),
+					 i % 4 ? WEFT_ST_ABSENT : WEFT_ST_OK);
 		store_client_close(client);
 	}
 	for (unsigned int i = 0; i < COUNT; i++)
@@ -481,12 +503,14 @@ int main(void)
 	};
 	int failed;
 
-	seed = getenv("WEFT_TEST_SEED") ? (unsigned int)atoi(getenv("WEFT_TEST_SEED")) : (unsigned int)time(NULL);
+	seed = getenv("WEFT_TEST_SEED") ? (unsigned int)atoi(getenv("WEFT_TEST_SEED"))
+					: (unsigned int)time(NULL);
 	printf("# WEFT_TEST_SEED=%u\n", seed);
 	backend = STORE_BACKEND_THREADS;
 	failed = cmocka_run_group_tests_name("store traffic with threads", tests, NULL, NULL);
 	backend = STORE_BACKEND_URING;
 	if (fixture_usable(backend))
-		failed += cmocka_run_group_tests_name("store traffic with io_uring", tests, NULL, NULL);
+		failed += cmocka_run_group_tests_name("store traffic with io_uring", tests, NULL,
+						      NULL);
 	return failed;
 }

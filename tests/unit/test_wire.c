@@ -22,7 +22,12 @@
 static struct weft_wire_frame shard_frame(u8 op)
 {
 	struct weft_wire_frame frame = {
-		.op = op, .request_id = 0x1122334455667788, .store = 7, .group = 9, .session = 11, .counter = 13,
+		.op = op,
+		.request_id = 0x1122334455667788,
+		.store = 7,
+		.group = 9,
+		.session = 11,
+		.counter = 13,
 		.index = 3,
 	};
 
@@ -85,21 +90,42 @@ static int decode(const struct weft_wire_frame *frame)
 static void every_operation_survives_encode_and_decode(void **state)
 {
 	struct weft_wire_frame frames[] = {
-		{ .op = WEFT_OP_HELLO, .payload_len = 64, .payload_crc = 5 },
-		{ .op = WEFT_OP_HELLO, .flags = WEFT_WIRE_REPLY, .payload_len = 64, .usec = 1 },
-		{ .op = WEFT_OP_PING, .request_id = ~0ull },
-		{ .op = WEFT_OP_PING, .flags = WEFT_WIRE_REPLY },
-		put_frame(64), put_frame(4096), put_frame(WEFT_SHARD_LEN_MAX), put_frame(100 * 4096),
-		get_frame(0, 1, 0), get_frame(8192, ~0u, WEFT_WIRE_GET_HEADER), get_frame(1ull << 40, 4096, 0),
-		get_reply_frame(0, 64, 64, 0), get_reply_frame(4096, 8192, 3 * 4096, 128),
+		{.op = WEFT_OP_HELLO, .payload_len = 64, .payload_crc = 5},
+		{.op = WEFT_OP_HELLO, .flags = WEFT_WIRE_REPLY, .payload_len = 64, .usec = 1},
+		{.op = WEFT_OP_PING, .request_id = ~0ull},
+		{.op = WEFT_OP_PING, .flags = WEFT_WIRE_REPLY},
+		put_frame(64),
+		put_frame(4096),
+		put_frame(WEFT_SHARD_LEN_MAX),
+		put_frame(100 * 4096),
+		get_frame(0, 1, 0),
+		get_frame(8192, ~0u, WEFT_WIRE_GET_HEADER),
+		get_frame(1ull << 40, 4096, 0),
+		get_reply_frame(0, 64, 64, 0),
+		get_reply_frame(4096, 8192, 3 * 4096, 128),
 		get_reply_frame(4096, 64, 4160, 640),
-		shard_frame(WEFT_OP_STAT), shard_frame(WEFT_OP_DEL), shard_frame(WEFT_OP_VERIFY),
-		{ .op = WEFT_OP_LIST, .store = 1, .group = 2 },
-		{ .op = WEFT_OP_LIST, .store = 1, .group = 2, .session = 5, .counter = 6, .index = 31 },
-		{ .op = WEFT_OP_LIST, .flags = WEFT_WIRE_REPLY | WEFT_WIRE_MORE, .store = 1, .group = 2,
-		  .payload_len = 48, .payload_crc = 77 },
-		{ .op = WEFT_OP_DIGEST, .store = 1, .group = 2 },
-		{ .op = WEFT_OP_DIGEST, .flags = WEFT_WIRE_REPLY, .store = 1, .group = 2, .payload_len = 32 },
+		shard_frame(WEFT_OP_STAT),
+		shard_frame(WEFT_OP_DEL),
+		shard_frame(WEFT_OP_VERIFY),
+		{.op = WEFT_OP_LIST, .store = 1, .group = 2},
+		{.op = WEFT_OP_LIST,
+		 .store = 1,
+		 .group = 2,
+		 .session = 5,
+		 .counter = 6,
+		 .index = 31},
+		{.op = WEFT_OP_LIST,
+		 .flags = WEFT_WIRE_REPLY | WEFT_WIRE_MORE,
+		 .store = 1,
+		 .group = 2,
+		 .payload_len = 48,
+		 .payload_crc = 77},
+		{.op = WEFT_OP_DIGEST, .store = 1, .group = 2},
+		{.op = WEFT_OP_DIGEST,
+		 .flags = WEFT_WIRE_REPLY,
+		 .store = 1,
+		 .group = 2,
+		 .payload_len = 32},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++)
@@ -127,7 +153,8 @@ static void each_flipped_bit_is_seen(void **state)
 	weft_wire_header_encode(&header, &frame);
 	for (size_t bit = 0; bit < sizeof(header) * 8; bit++) {
 		((u8 *)&header)[bit / 8] ^= 1u << (bit % 8);
-		assert_int_equal(weft_wire_header_decode(&out, &header, false, ANY_PAYLOAD, NULL), -EPROTO);
+		assert_int_equal(weft_wire_header_decode(&out, &header, false, ANY_PAYLOAD, NULL),
+				 -EPROTO);
 		((u8 *)&header)[bit / 8] ^= 1u << (bit % 8);
 	}
 	assert_int_equal(weft_wire_header_decode(&out, &header, false, ANY_PAYLOAD, NULL), 0);
@@ -149,20 +176,35 @@ static int decode_changed(size_t offset, u8 value, bool reply)
 static void foreign_headers_are_refused(void **state)
 {
 	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(decode_changed(offsetof(struct weft_wire_header, reserved0) + i, 1, false), -EPROTO);
+		assert_int_equal(
+			decode_changed(offsetof(struct weft_wire_header, reserved0) + i, 1, false),
+			-EPROTO);
 	for (size_t i = 0; i < 36; i++)
-		assert_int_equal(decode_changed(offsetof(struct weft_wire_header, reserved1) + i, 1, false), -EPROTO);
+		assert_int_equal(
+			decode_changed(offsetof(struct weft_wire_header, reserved1) + i, 1, false),
+			-EPROTO);
 	assert_int_equal(decode_changed(0, 'X', false), -EPROTO);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, version), 2, false), -EPROTONOSUPPORT);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, op), 0, false), -EOPNOTSUPP);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, op), WEFT_OP_NR, false), -EOPNOTSUPP);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, flags), WEFT_WIRE_MORE, false), -EBADRQC);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, flags) + 1, 0x80, false), -EBADRQC);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, flags), WEFT_WIRE_REPLY, false), -EPROTO);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, version), 2, false),
+			 -EPROTONOSUPPORT);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, op), 0, false),
+			 -EOPNOTSUPP);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, op), WEFT_OP_NR, false),
+			 -EOPNOTSUPP);
+	assert_int_equal(
+		decode_changed(offsetof(struct weft_wire_header, flags), WEFT_WIRE_MORE, false),
+		-EBADRQC);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, flags) + 1, 0x80, false),
+			 -EBADRQC);
+	assert_int_equal(
+		decode_changed(offsetof(struct weft_wire_header, flags), WEFT_WIRE_REPLY, false),
+		-EPROTO);
 	assert_int_equal(decode_changed(0, 'g', true), -EPROTO);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, status), 1, false), -EBADRQC);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, usec), 1, false), -EBADRQC);
-	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, index), 32, false), -EBADRQC);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, status), 1, false),
+			 -EBADRQC);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, usec), 1, false),
+			 -EBADRQC);
+	assert_int_equal(decode_changed(offsetof(struct weft_wire_header, index), 32, false),
+			 -EBADRQC);
 }
 
 static void rules_of_each_operation_hold(void **state)
@@ -171,17 +213,27 @@ static void rules_of_each_operation_hold(void **state)
 		const char *what;
 		struct weft_wire_frame frame;
 	} bad[] = {
-		{ "PUT without store", put_frame(4096) }, { "PUT without group", put_frame(4096) },
-		{ "PUT without sid", put_frame(4096) }, { "PUT of part of a shard", put_frame(8192) },
-		{ "PUT of an odd length", put_frame(4097) }, { "PUT of 128 bytes above a frame", put_frame(131072 + 128) },
-		{ "PUT with a short head", put_frame(4096) }, { "PUT with a long head", put_frame(4096) },
-		{ "PUT with wrong crc_len", put_frame(4096) }, { "PUT with wrong payload_len", put_frame(4096) },
-		{ "PUT with payload_crc", put_frame(4096) }, { "PUT at an offset", put_frame(4096) },
-		{ "GET of nothing", get_frame(0, 0, 0) }, { "GET at an odd offset", get_frame(64, 64, 0) },
-		{ "GET with payload", get_frame(0, 64, 0) }, { "PING with a store", { .op = WEFT_OP_PING, .store = 1 } },
-		{ "HELLO too short", { .op = WEFT_OP_HELLO, .payload_len = 63 } },
-		{ "STAT with length", shard_frame(WEFT_OP_STAT) }, { "DEL without sid", shard_frame(WEFT_OP_DEL) },
-		{ "DIGEST with sid", shard_frame(WEFT_OP_DIGEST) }, { "LIST without group", { .op = WEFT_OP_LIST, .store = 1 } },
+		{"PUT without store", put_frame(4096)},
+		{"PUT without group", put_frame(4096)},
+		{"PUT without sid", put_frame(4096)},
+		{"PUT of part of a shard", put_frame(8192)},
+		{"PUT of an odd length", put_frame(4097)},
+		{"PUT of 128 bytes above a frame", put_frame(131072 + 128)},
+		{"PUT with a short head", put_frame(4096)},
+		{"PUT with a long head", put_frame(4096)},
+		{"PUT with wrong crc_len", put_frame(4096)},
+		{"PUT with wrong payload_len", put_frame(4096)},
+		{"PUT with payload_crc", put_frame(4096)},
+		{"PUT at an offset", put_frame(4096)},
+		{"GET of nothing", get_frame(0, 0, 0)},
+		{"GET at an odd offset", get_frame(64, 64, 0)},
+		{"GET with payload", get_frame(0, 64, 0)},
+		{"PING with a store", {.op = WEFT_OP_PING, .store = 1}},
+		{"HELLO too short", {.op = WEFT_OP_HELLO, .payload_len = 63}},
+		{"STAT with length", shard_frame(WEFT_OP_STAT)},
+		{"DEL without sid", shard_frame(WEFT_OP_DEL)},
+		{"DIGEST with sid", shard_frame(WEFT_OP_DIGEST)},
+		{"LIST without group", {.op = WEFT_OP_LIST, .store = 1}},
 	};
 
 	bad[0].frame.store = 0;
@@ -208,12 +260,16 @@ static void rules_of_each_operation_hold(void **state)
 static void answers_that_break_rules_end_the_connection(void **state)
 {
 	struct weft_wire_frame bad[] = {
-		get_reply_frame(0, 100, 4096, 0),	/* ends inside of a block that is not the last */
-		get_reply_frame(4096, 4096, 4096, 0),	/* runs past the shard */
+		get_reply_frame(0, 100, 4096, 0), /* ends inside of a block that is not the last */
+		get_reply_frame(4096, 4096, 4096, 0), /* runs past the shard */
 		get_reply_frame(0, 4096, 4096, 124),
 		get_reply_frame(0, 4096, 4096, 128),
-		{ .op = WEFT_OP_LIST, .flags = WEFT_WIRE_REPLY, .store = 1, .group = 2, .payload_len = 25 },
-		{ .op = WEFT_OP_NR, .flags = WEFT_WIRE_REPLY },
+		{.op = WEFT_OP_LIST,
+		 .flags = WEFT_WIRE_REPLY,
+		 .store = 1,
+		 .group = 2,
+		 .payload_len = 25},
+		{.op = WEFT_OP_NR, .flags = WEFT_WIRE_REPLY},
 	};
 
 	bad[3].flags &= ~WEFT_WIRE_GET_HEADER;
@@ -229,7 +285,8 @@ static void payload_limit_is_enforced(void **state)
 
 	weft_wire_header_encode(&header, &frame);
 	assert_int_equal(weft_wire_header_decode(&out, &header, false, frame.payload_len, NULL), 0);
-	assert_int_equal(weft_wire_header_decode(&out, &header, false, frame.payload_len - 1, NULL), -EMSGSIZE);
+	assert_int_equal(weft_wire_header_decode(&out, &header, false, frame.payload_len - 1, NULL),
+			 -EMSGSIZE);
 	frame = put_frame(WEFT_SHARD_LEN_MAX);
 	weft_wire_frame_put(&frame, WEFT_SHARD_HEADER_MAX, WEFT_SHARD_LEN_MAX);
 	assert_int_equal(frame.payload_len, WEFT_WIRE_PAYLOAD_MAX);
@@ -277,8 +334,15 @@ static void answers_must_match_their_request(void **state)
 static struct weft_wire_greeting greeting_sample(void)
 {
 	struct weft_wire_greeting greeting = {
-		.cluster = "fifteen bytes..", .incarnation = 3, .version_min = 1, .version_max = 4,
-		.role = WEFT_ROLE_CLIENT, .features = 6, .in_flight = 64, .payload_max = 1 << 20, .host = 12,
+		.cluster = "fifteen bytes..",
+		.incarnation = 3,
+		.version_min = 1,
+		.version_max = 4,
+		.role = WEFT_ROLE_CLIENT,
+		.features = 6,
+		.in_flight = 64,
+		.payload_max = 1 << 20,
+		.host = 12,
 	};
 
 	return greeting;
@@ -286,7 +350,8 @@ static struct weft_wire_greeting greeting_sample(void)
 
 static void hello_agrees_on_the_smaller(void **state)
 {
-	struct weft_wire_greeting ours = greeting_sample(), theirs = greeting_sample(), agreed, back;
+	struct weft_wire_greeting ours = greeting_sample(), theirs = greeting_sample(), agreed,
+				  back;
 	struct weft_wire_hello hello, again;
 
 	weft_wire_hello_encode(&hello, &ours);
