@@ -344,6 +344,7 @@ void meta_run_tick(struct meta_brain *brain, struct meta_op *op)
 	meta_pool_tick(brain);
 	meta_heal_tick(brain);
 	meta_gc_tick(brain);
+	meta_map_refresh(brain);
 	meta_map_flush(brain);
 }
 

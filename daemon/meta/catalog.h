@@ -53,6 +53,7 @@ struct cat_group {
 	u8 m;
 	u16 flags;             /* WEFT_GF_* */
 	bool pending;          /* an entry about it is under way */
+	u32 weight;            /* as the map told it last */
 	u32 stores[WEFT_SHARDS_MAX];
 };
 

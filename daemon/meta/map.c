@@ -15,6 +15,8 @@
 #include "meta/service.h"
 
 #define FRAME_BYTES (256u * 1024)
+#define REFRESH_NS  30000000000ull /* how often weights follow the stores' free space */
+#define WEIGHT_STEP 50u            /* thousandths that are worth telling */
 
 struct watcher {
 	u64 client;
@@ -24,6 +26,7 @@ struct watcher {
 struct meta_map {
 	struct watcher *watchers;
 	size_t n;
+	u64 refreshed_ns;
 };
 
 static int send_frame(struct meta_brain *brain, u64 client, struct tlv_writer *writer)
@@ -92,15 +95,23 @@ static void put_store(struct meta_brain *brain, struct tlv_writer *writer, const
 	tlv_put(writer, WEFT_C_STORE, &record, sizeof(record));
 }
 
-/* Free space of its fullest store in thousandths of the emptiest store of all: for taking groups in turn. */
-static u32 weight(struct meta_brain *brain, const struct cat_group *group)
+/* What the emptiest store of all has free. */
+static u64 most_free(const struct meta_brain *brain)
 {
-	u64 least = UINT64_MAX, most = 1;
-	const struct cat_store *store;
+	u64 most = 1;
 
 	for (u32 i = 0; i < brain->catalog.n_stores; i++)
 		if (brain->catalog.stores[i] && brain->catalog.stores[i]->free > most)
 			most = brain->catalog.stores[i]->free;
+	return most;
+}
+
+/* Free space of its fullest store in thousandths of the emptiest store of all: for taking groups in turn. */
+static u32 weight(struct meta_brain *brain, const struct cat_group *group, u64 most)
+{
+	u64 least = UINT64_MAX;
+	const struct cat_store *store;
+
 	for (unsigned int i = 0; i < (unsigned int)group->k + group->m; i++) {
 		store = catalog_store(&brain->catalog, group->stores[i]);
 		if (store && store->free < least)
@@ -110,7 +121,7 @@ static u32 weight(struct meta_brain *brain, const struct cat_group *group)
 	return 1 + (u32)(least / (most / 999 + 1));
 }
 
-static void put_group(struct meta_brain *brain, struct tlv_writer *writer, const struct cat_group *group)
+static void put_group(struct meta_brain *brain, struct tlv_writer *writer, struct cat_group *group, u64 most)
 {
 	unsigned int slots = (unsigned int)group->k + group->m;
 	struct weft_c_group head = {
@@ -119,13 +130,14 @@ static void put_group(struct meta_brain *brain, struct tlv_writer *writer, const
 		.k = group->k,
 		.m = group->m,
 		.flags = cpu_to_le16(group->flags),
-		.weight = cpu_to_le32(weight(brain, group)),
 	};
 	__le32 stores[WEFT_SHARDS_MAX];
 	u8 *at = tlv_reserve(writer, WEFT_C_GROUP, sizeof(head) + slots * sizeof(*stores));
 
 	if (!at)
 		return;
+	group->weight = weight(brain, group, most);
+	head.weight = cpu_to_le32(group->weight);
 	for (unsigned int i = 0; i < slots; i++)
 		stores[i] = cpu_to_le32(group->stores[i]);
 	memcpy(at, &head, sizeof(head));
@@ -137,6 +149,7 @@ static int tell(struct meta_brain *brain, struct watcher *watcher)
 {
 	struct meta_catalog *catalog = &brain->catalog;
 	bool whole = !watcher->version;
+	u64 most = most_free(brain);
 	struct tlv_writer writer;
 	int err = 0;
 
@@ -156,7 +169,7 @@ static int tell(struct meta_brain *brain, struct watcher *watcher)
 	for (u64 i = 0; i < catalog->n_groups && !err; i++) {
 		if (!catalog->groups[i] || catalog->groups[i]->changed <= watcher->version)
 			continue;
-		put_group(brain, &writer, catalog->groups[i]);
+		put_group(brain, &writer, catalog->groups[i], most);
 		err = room(brain, watcher->client, &writer);
 	}
 	if (whole)
@@ -184,6 +197,26 @@ void meta_map_flush(struct meta_brain *brain)
 	for (size_t i = 0; i < map->n; i++)
 		if (map->watchers[i].version < brain->catalog.version && tell(brain, &map->watchers[i]))
 			log_warn("out of memory; a change of the cluster's map is told later");
+}
+
+void meta_map_refresh(struct meta_brain *brain)
+{
+	struct meta_catalog *catalog = &brain->catalog;
+	u64 most = most_free(brain);
+	struct cat_group *group;
+	u32 now;
+
+	if (brain->now_ns < brain->map->refreshed_ns + REFRESH_NS)
+		return;
+	brain->map->refreshed_ns = brain->now_ns;
+	for (u64 i = 0; i < catalog->n_groups; i++) {
+		group = catalog->groups[i];
+		if (!group || !(group->flags & WEFT_GF_OPEN) || !group->weight)
+			continue;
+		now = weight(brain, group, most);
+		if (now > group->weight + WEIGHT_STEP || now + WEIGHT_STEP < group->weight)
+			group->changed = ++catalog->version;
+	}
 }
 
 /* WATCH_MAP, or a watcher that missed a frame (without a client then). */

@@ -274,7 +274,12 @@ static void tick(uv_timer_t *timer)
 {
 	struct meta_service *service = timer->data;
 	struct meta_op *op = meta_op_alloc(meta_run_tick);
+	struct rnode_status status;
 
+	rnode_status(service->node, &status);
+	__atomic_store_n(&service->voters, status.voters, __ATOMIC_RELAXED);
+	__atomic_store_n(&service->log_bytes, status.log_bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&service->sync_ns, status.sync_ns, __ATOMIC_RELAXED);
 	if (op)
 		meta_queue_put(&service->brain->queue, op);
 }

@@ -117,6 +117,9 @@ struct meta_service {
 	u64 next_client;
 	struct rnode *node;
 	struct meta_queue inbox;       /* from the brain */
+	unsigned int voters;           /* of the log; atomic, as the next two: shown to people by the brain */
+	u64 log_bytes;
+	u64 sync_ns;                   /* time of a write to the log with its sync */
 	struct meta_brain *brain;
 	pthread_t brain_thread;
 	pthread_t fetch_thread;
@@ -227,6 +230,8 @@ int meta_map_init(struct meta_brain *brain);
 void meta_map_free(struct meta_brain *brain);
 void meta_run_watch(struct meta_brain *brain, struct meta_op *op);
 void meta_run_unwatch(struct meta_brain *brain, struct meta_op *op);
+/* Free space changed: groups whose weight moved much are told of again. */
+void meta_map_refresh(struct meta_brain *brain);
 /* Send what changed to all that watch. */
 void meta_map_flush(struct meta_brain *brain);
 

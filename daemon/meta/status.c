@@ -175,12 +175,18 @@ static void say_risks(struct meta_brain *brain, const struct tally *tally, json_
 
 static void say_losses(struct meta_brain *brain, const struct tally *tally, json_t *list)
 {
+	unsigned int voters = __atomic_load_n(&brain->service->voters, __ATOMIC_RELAXED);
+
 	if (tally->groups_unreadable)
 		say(list, "chunks: some cannot be read; any further loss may be for good");
 	else if (tally->least_up < WEFT_SHARDS_MAX)
 		say(list, "chunks: any %u more stores may fail and all can still be read%s", tally->least_up,
 		    brain->state.counters.missing ? ", less what is missing" : "");
-	say(list, "metadata: one copy; if its disk is lost, everything is");
+	if (voters > 2)
+		say(list, "metadata: %u of its %u servers", (voters - 1) / 2, voters);
+	else
+		say(list, "metadata: none of its %u server%s; if a disk of them is lost, everything is", voters,
+		    voters > 1 ? "s" : "");
 }
 
 static json_t *chunk_health(struct meta_brain *brain)
@@ -224,7 +230,7 @@ json_t *meta_status(struct meta_brain *brain)
 	say_risks(brain, &tally, risks, todo);
 	say_losses(brain, &tally, losses);
 	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:i, s:i, s:I, s:I},"
-			 " s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:b, s:b}}",
+			 " s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b}}",
 			 "cluster", brain->state.cluster_name, "uuid", uuid, "health", health(brain, &tally), "encrypted", 0,
 			 "works", works, "at_risk", risks, "can_be_lost", losses, "to_do", todo,
 			 "hosts", "total", (int)tally.hosts, "up", (int)tally.hosts_up,
@@ -235,6 +241,9 @@ json_t *meta_status(struct meta_brain *brain)
 			 "chunks", chunk_health(brain), "files", (json_int_t)le64_to_cpu(c->files),
 			 "sessions", (json_int_t)le64_to_cpu(c->sessions), "orphans", (json_int_t)le64_to_cpu(c->orphans),
 			 "metadata", "index", (json_int_t)brain->state.index, "durable_index",
-			 (json_int_t)brain->state.durable_index, "bytes", (json_int_t)used, "leader", brain->leader,
+			 (json_int_t)brain->state.durable_index, "bytes", (json_int_t)used, "log_bytes",
+			 (json_int_t)__atomic_load_n(&brain->service->log_bytes, __ATOMIC_RELAXED), "sync_us",
+			 (json_int_t)(__atomic_load_n(&brain->service->sync_ns, __ATOMIC_RELAXED) / 1000), "voters",
+			 (int)__atomic_load_n(&brain->service->voters, __ATOMIC_RELAXED), "leader", brain->leader,
 			 "disk_low", brain->disk_low);
 }
