@@ -75,6 +75,16 @@ static int uuid_parse(const char *text, u8 uuid[16])
 	return 0;
 }
 
+/* RFC 9562, version 4. */
+static int uuid_make(u8 uuid[16])
+{
+	if (getrandom(uuid, 16, 0) != 16)
+		return -EIO;
+	uuid[6] = (uuid[6] & 0x0f) | 0x40;
+	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+	return 0;
+}
+
 static int read_identity(const char *path, u8 uuid[16], u64 *server)
 {
 	char file[PATH_MAX], text[64];
@@ -133,7 +143,7 @@ static int find_identity(const struct conf *conf, const char *path, u8 uuid[16],
 		return err;
 	if (given)
 		memcpy(uuid, wanted, sizeof(wanted));
-	else if (getrandom(uuid, 16, 0) != 16)
+	else if (uuid_make(uuid))
 		return -EIO;
 	*server = 1;
 	err = write_identity(path, uuid, *server);

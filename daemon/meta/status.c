@@ -14,6 +14,7 @@ struct tally {
 	u64 capacity, free, capacity_up, free_up;
 	unsigned int least_up; /* stores up beyond k, of the group with chunks that has fewest; WEFT_SHARDS_MAX: none has */
 	unsigned int groups, groups_open, groups_degraded, groups_unreadable;
+	u32 heavy_host; /* whose loss takes more shards of an open group than its parity covers; 0: none */
 };
 
 /* Whether a group holds anything stands in its record only: commits do not touch the catalog. */
@@ -30,6 +31,25 @@ static bool is_empty(struct meta_brain *brain, u64 id)
 	return !record.head.chunks;
 }
 
+/* A host with more than m slots of a group. 0: none. */
+static u32 find_heavy_host(const struct meta_catalog *catalog, const struct cat_group *group)
+{
+	unsigned int slots = (unsigned int)group->k + group->m, same;
+	const struct cat_store *store, *other;
+
+	for (unsigned int i = 0; i < slots; i++) {
+		store = catalog_store(catalog, group->stores[i]);
+		same = 0;
+		for (unsigned int n = 0; n < slots && store; n++) {
+			other = catalog_store(catalog, group->stores[n]);
+			same += other && other->host == store->host;
+		}
+		if (same > group->m)
+			return store->host;
+	}
+	return 0;
+}
+
 static void tally_groups(struct meta_brain *brain, struct tally *tally)
 {
 	struct meta_catalog *catalog = &brain->catalog;
@@ -43,6 +63,8 @@ static void tally_groups(struct meta_brain *brain, struct tally *tally)
 			continue;
 		tally->groups++;
 		tally->groups_open += !!(group->flags & WEFT_GF_OPEN);
+		if (group->flags & WEFT_GF_OPEN && group->m && !tally->heavy_host)
+			tally->heavy_host = find_heavy_host(catalog, group);
 		if (is_empty(brain, group->group))
 			continue;
 		up = 0;
@@ -161,6 +183,11 @@ static void say_risks(struct meta_brain *brain, const struct tally *tally, json_
 			    status_text(catalog->stores[i]->status));
 			say(todo, "look at the disk of %s", catalog->stores[i]->path);
 		}
+	if (tally->heavy_host) {
+		say(list, "without host %s more shards of some chunks are gone than their parity covers",
+		    catalog_host(catalog, tally->heavy_host)->strings[META_HOST_NAME]);
+		say(todo, "add hosts with stores: the redundancy asks for more than there are");
+	}
 	if (missing)
 		say(list, "%llu shards of %llu chunks are missing and wait to be rebuilt", (unsigned long long)missing,
 		    (unsigned long long)le64_to_cpu(brain->state.counters.exceptions));
