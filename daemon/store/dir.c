@@ -252,11 +252,41 @@ int store_set_number(struct store *store, uint32_t number, uint32_t host, uint32
 	return 0;
 }
 
+/* The directory is open: lock it, see whose it is, and note this start in it. */
+static int store_claim(struct store *store)
+{
+	const struct store_conf *conf = store->conf;
+	uint32_t incarnation;
+	int err = store_lock(store);
+
+	if (!err)
+		err = store_identify(store);
+	if (err)
+		return err;
+	incarnation = atomic_load(&store->incarnation);
+	if (conf->incarnation && conf->incarnation < incarnation) {
+		log_error("store %s refused: it has seen a newer incarnation of the cluster than the "
+			  "metadata service names; was that restored from a backup?",
+			  store->path);
+		return -EPROTO;
+	}
+	if (conf->incarnation > incarnation)
+		incarnation = conf->incarnation;
+	atomic_store(&store->incarnation, incarnation);
+	store->starts++;
+	err = store_file_write(store, atomic_load(&store->number), atomic_load(&store->host),
+			       incarnation);
+	if (!err)
+		err = store_prepare_dirs(store);
+	if (err)
+		log_error("store %s: cannot be prepared: %s", store->path, strerror(-err));
+	return err;
+}
+
 int store_open(struct store **out, const char *path, const struct store_conf *conf,
 	       struct store_loop *home)
 {
 	struct store *store = calloc(1, sizeof(*store));
-	uint32_t incarnation;
 	int err = -ENOMEM;
 
 	if (!store)
@@ -276,30 +306,9 @@ int store_open(struct store **out, const char *path, const struct store_conf *co
 		log_error("store %s: cannot open the directory: %s", path, strerror(-err));
 		goto err_free;
 	}
-	err = store_lock(store);
-	if (!err)
-		err = store_identify(store);
-	incarnation = atomic_load(&store->incarnation);
-	if (!err && conf->incarnation && conf->incarnation < incarnation) {
-		log_error("store %s refused: it has seen a newer incarnation of the cluster than "
-			  "the metadata service names; was that restored from a backup?",
-			  path);
-		err = -EPROTO;
-	}
+	err = store_claim(store);
 	if (err)
 		goto err_close;
-	store->starts++;
-	if (conf->incarnation > incarnation)
-		incarnation = conf->incarnation;
-	atomic_store(&store->incarnation, incarnation);
-	err = store_file_write(store, atomic_load(&store->number), atomic_load(&store->host),
-			       incarnation);
-	if (!err)
-		err = store_prepare_dirs(store);
-	if (err) {
-		log_error("store %s: cannot be prepared: %s", path, strerror(-err));
-		goto err_close;
-	}
 	store_space_refresh(store);
 	err = store_segments_open(store, home);
 	if (err)
