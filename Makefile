@@ -228,6 +228,11 @@ uninstall:
 check:
 	@WEFT_BUILD=$(O) tests/check
 
+# A cluster of nine hosts in a machine, three of them die, every byte reads back: tests/demo.
+.PHONY: demo
+demo:
+	@WEFT_BUILD=$(O) tests/demo/run
+
 style budget:
 	@tests/style/run $@
 
