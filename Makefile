@@ -233,6 +233,11 @@ check:
 demo:
 	@WEFT_BUILD=$(O) tests/demo/run
 
+# The long forms: many more runs of the simulator, ten minutes of fuzzing a target, all cases on both kernels.
+.PHONY: soak
+soak:
+	@SOAK=20 FUZZ_SECONDS=600 TEST_TIMEOUT=7200 WEFT_BUILD=$(O) tests/check build sim fuzz stock debug
+
 style budget:
 	@tests/style/run $@
 
