@@ -144,5 +144,5 @@ const struct file_operations weft_dir_fops = {
 	.iterate_shared = dir_iterate,
 	.llseek = generic_file_llseek,
 	.fsync = dir_fsync,
-	.setlease = simple_nosetlease,
+	.setlease = generic_setlease,
 };
