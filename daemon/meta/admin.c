@@ -2,10 +2,12 @@
 /*
  * admin.c - commands of the administrator: JSON in, JSON out
  *
- *	{"command": "volume create", "name": "main", "k": 6, "m": 3}	->	{"volume": 1, "name": "main", ...}
+ *	{"command": "volume create", "name": "main", "k": 6, "m": 3}
+ *	{"volume": 1, "name": "main", ...}
  *
- * A refused command is answered with a status and one sentence (TEXT). Unknown arguments are refused: a misspelt policy
- * must not become a default. Only root and the service's own user get here (server.c).
+ * A refused command is answered with a status and one sentence (TEXT). Unknown arguments are
+ * refused: a misspelt policy must not become a default. Only root and the service's own user get
+ * here (server.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -30,7 +32,8 @@ static void answer(struct meta_op *op, json_t *json)
 	op->outcome.status = text ? WEFT_ST_OK : WEFT_ST_NOMEM;
 	/* An attribute holds less than 64 KiB: a longer text is cut over several, in order. */
 	for (size_t at = 0, len = text ? strlen(text) : 0; at < len; at += 60000)
-		tlv_put(&op->outcome.answer, WEFT_C_JSON, text + at, len - at < 60000 ? len - at : 60000);
+		tlv_put(&op->outcome.answer, WEFT_C_JSON, text + at,
+			len - at < 60000 ? len - at : 60000);
 	if (tlv_finish(&op->outcome.answer))
 		meta_op_refuse(op, WEFT_ST_TOO_BIG, WEFT_C_TEXT, "the answer is too long");
 	free(text);
@@ -53,12 +56,15 @@ static json_t *store_json(struct meta_brain *brain, const struct cat_store *stor
 	const struct cat_host *host = catalog_host(&brain->catalog, store->host);
 	bool up = catalog_store_up(&brain->catalog, store);
 
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i}", "store", (int)store->store,
-			 "host", host ? host->strings[META_HOST_NAME] : "?", "path", store->path, "state",
-			 up ? "up" : "down", "status", store->beaten ? status_text(store->status) : "not heard of yet",
-			 "capacity", (json_int_t)store->capacity, "free", (json_int_t)store->free, "shards",
-			 (json_int_t)store->shards, "errors", (json_int_t)store->errors, "load", (int)store->load, "usec",
-			 (int)store->usec, "slots", (int)store->slots, "open_slots", (int)store->open_slots);
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i}",
+			 "store", (int)store->store, "host",
+			 host ? host->strings[META_HOST_NAME] : "?", "path", store->path, "state",
+			 up ? "up" : "down", "status",
+			 store->beaten ? status_text(store->status) : "not heard of yet",
+			 "capacity", (json_int_t)store->capacity, "free", (json_int_t)store->free,
+			 "shards", (json_int_t)store->shards, "errors", (json_int_t)store->errors,
+			 "load", (int)store->load, "usec", (int)store->usec, "slots",
+			 (int)store->slots, "open_slots", (int)store->open_slots);
 }
 
 static void cmd_store_list(struct meta_brain *brain, struct meta_op *op, json_t *args)
@@ -80,11 +86,14 @@ static json_t *host_json(struct meta_brain *brain, const struct cat_host *host)
 	for (u32 i = 0; i < brain->catalog.n_stores; i++)
 		if (brain->catalog.stores[i] && brain->catalog.stores[i]->host == host->host)
 			json_array_append_new(stores, json_integer(i));
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I}", "host", (int)host->host, "name",
-			 host->strings[META_HOST_NAME], "state", state_names[host->state], "region",
-			 host->strings[META_HOST_REGION], "datacenter", host->strings[META_HOST_DATACENTER], "rack",
-			 host->strings[META_HOST_RACK], "addresses", addresses, "stores", stores, "silent_ms",
-			 host->beat_ns ? (json_int_t)((meta_clock_monotonic() - host->beat_ns) / 1000000) : (json_int_t)-1);
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I}", "host", (int)host->host,
+			 "name", host->strings[META_HOST_NAME], "state", state_names[host->state],
+			 "region", host->strings[META_HOST_REGION], "datacenter",
+			 host->strings[META_HOST_DATACENTER], "rack", host->strings[META_HOST_RACK],
+			 "addresses", addresses, "stores", stores, "silent_ms",
+			 host->beat_ns
+				 ? (json_int_t)((meta_clock_monotonic() - host->beat_ns) / 1000000)
+				 : (json_int_t)-1);
 }
 
 static void cmd_host_list(struct meta_brain *brain, struct meta_op *op, json_t *args)
@@ -111,14 +120,18 @@ static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *vo
 	if (err)
 		meta_brain_fatal(brain, "reading", err);
 	meta_status_space(brain, volume, &statfs);
-	return json_pack("{s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:s}", "volume",
-			 (json_int_t)volume->volume, "name", volume->name, "k", (int)le32_to_cpu(info->k), "m",
-			 (int)le32_to_cpu(info->m), "chunk_size", (int)le32_to_cpu(info->chunk_size), "ec_min",
-			 (int)le32_to_cpu(info->ec_min), "inline_max", (int)le32_to_cpu(info->inline_max), "degraded",
-			 le32_to_cpu(info->flags) & WEFT_VF_DEGRADED_REFUSE ? "refuse" : "allow", "files",
-			 (json_int_t)le64_to_cpu(record.head.files), "bytes", (json_int_t)le64_to_cpu(record.head.bytes),
-			 "available", (json_int_t)le64_to_cpu(statfs.bytes_avail), "total",
-			 (json_int_t)le64_to_cpu(statfs.bytes_total), "mounted_by", session ? session->name : "");
+	return json_pack("{s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:s}",
+			 "volume", (json_int_t)volume->volume, "name", volume->name, "k",
+			 (int)le32_to_cpu(info->k), "m", (int)le32_to_cpu(info->m), "chunk_size",
+			 (int)le32_to_cpu(info->chunk_size), "ec_min",
+			 (int)le32_to_cpu(info->ec_min), "inline_max",
+			 (int)le32_to_cpu(info->inline_max), "degraded",
+			 le32_to_cpu(info->flags) & WEFT_VF_DEGRADED_REFUSE ? "refuse" : "allow",
+			 "files", (json_int_t)le64_to_cpu(record.head.files), "bytes",
+			 (json_int_t)le64_to_cpu(record.head.bytes), "available",
+			 (json_int_t)le64_to_cpu(statfs.bytes_avail), "total",
+			 (json_int_t)le64_to_cpu(statfs.bytes_total), "mounted_by",
+			 session ? session->name : "");
 }
 
 static void cmd_volume_list(struct meta_brain *brain, struct meta_op *op, json_t *args)
@@ -139,7 +152,8 @@ static void cmd_volume_show(struct meta_brain *brain, struct meta_op *op, json_t
 	if (volume)
 		answer(op, volume_json(brain, volume));
 	else
-		refuse(op, WEFT_ST_NO_VOLUME, "there is no volume %s", name ? name : "without a name");
+		refuse(op, WEFT_ST_NO_VOLUME, "there is no volume %s",
+		       name ? name : "without a name");
 }
 
 static json_t *group_json(struct meta_brain *brain, const struct cat_group *group)
@@ -150,11 +164,13 @@ static json_t *group_json(struct meta_brain *brain, const struct cat_group *grou
 
 	for (unsigned int i = 0; i < (unsigned int)group->k + group->m; i++) {
 		json_array_append_new(stores, json_integer(group->stores[i]));
-		up += catalog_store_up(&brain->catalog, catalog_store(&brain->catalog, group->stores[i]));
+		up += catalog_store_up(&brain->catalog,
+				       catalog_store(&brain->catalog, group->stores[i]));
 	}
-	return json_pack("{s:I, s:s, s:i, s:i, s:b, s:b, s:b, s:i, s:o}", "group", (json_int_t)group->group, "volume",
-			 volume ? volume->name : "?", "k", group->k, "m", group->m, "open",
-			 !!(group->flags & WEFT_GF_OPEN), "small", !!(group->flags & WEFT_GF_SMALL), "narrow",
+	return json_pack("{s:I, s:s, s:i, s:i, s:b, s:b, s:b, s:i, s:o}", "group",
+			 (json_int_t)group->group, "volume", volume ? volume->name : "?", "k",
+			 group->k, "m", group->m, "open", !!(group->flags & WEFT_GF_OPEN), "small",
+			 !!(group->flags & WEFT_GF_SMALL), "narrow",
 			 !!(group->flags & WEFT_GF_NARROW), "up", (int)up, "stores", stores);
 }
 
@@ -186,8 +202,10 @@ static void cmd_group_show(struct meta_brain *brain, struct meta_op *op, json_t 
 	if (err)
 		meta_brain_fatal(brain, "reading", err);
 	json = group_json(brain, group);
-	json_object_set_new(json, "chunks", json_integer((json_int_t)le64_to_cpu(record.head.chunks)));
-	json_object_set_new(json, "last_number", json_integer((json_int_t)le64_to_cpu(record.head.number)));
+	json_object_set_new(json, "chunks",
+			    json_integer((json_int_t)le64_to_cpu(record.head.chunks)));
+	json_object_set_new(json, "last_number",
+			    json_integer((json_int_t)le64_to_cpu(record.head.number)));
 	answer(op, json);
 }
 
@@ -202,11 +220,13 @@ static void cmd_session_list(struct meta_brain *brain, struct meta_op *op, json_
 	for (size_t i = 0; i < catalog->n_sessions; i++) {
 		volume = catalog_volume(catalog, catalog->sessions[i].volume);
 		snprintf(id, sizeof(id), "%llx", (unsigned long long)catalog->sessions[i].session);
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:I}", "session", id, "volume",
-						      volume ? volume->name : "?", "host", catalog->sessions[i].name,
-						      "read_only", !!(catalog->sessions[i].flags & WEFT_MSF_READONLY),
-						      "silent_ms",
-						      (json_int_t)((now - catalog->sessions[i].renewed_ns) / 1000000)));
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:b, s:I}", "session", id, "volume",
+				  volume ? volume->name : "?", "host", catalog->sessions[i].name,
+				  "read_only", !!(catalog->sessions[i].flags & WEFT_MSF_READONLY),
+				  "silent_ms",
+				  (json_int_t)((now - catalog->sessions[i].renewed_ns) / 1000000)));
 	}
 	answer(op, json_pack("{s:o}", "sessions", list));
 }
@@ -227,11 +247,13 @@ static void cmd_monitor(struct meta_brain *brain, struct meta_op *op, json_t *ar
 	}
 	for (; after < brain->n_events && json_array_size(list) < 1000; after++) {
 		event = &brain->events[after % META_EVENTS];
-		json_array_append_new(list, json_pack("{s:I, s:I, s:s, s:s}", "number", (json_int_t)event->number, "time_ms",
-						      (json_int_t)(event->time_ns / 1000000), "kind", event->kind, "text",
-						      event->text));
+		json_array_append_new(list, json_pack("{s:I, s:I, s:s, s:s}", "number",
+						      (json_int_t)event->number, "time_ms",
+						      (json_int_t)(event->time_ns / 1000000),
+						      "kind", event->kind, "text", event->text));
 	}
-	answer(op, json_pack("{s:o, s:I, s:I}", "events", list, "next", (json_int_t)after, "lost", (json_int_t)lost));
+	answer(op, json_pack("{s:o, s:I, s:I}", "events", list, "next", (json_int_t)after, "lost",
+			     (json_int_t)lost));
 }
 
 /* ---- volume create ---- */
@@ -246,7 +268,9 @@ static bool name_ok(const char *name)
 {
 	size_t len = name ? strlen(name) : 0;
 
-	return len && len <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len &&
+	return len && len <= 64 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+		       len &&
 	       name[0] != '.' && name[0] != '-';
 }
 
@@ -254,11 +278,12 @@ static bool name_ok(const char *name)
 static const char *check_policy(const struct policy *policy)
 {
 	if (!name_ok(policy->name))
-		return "a volume's name has 1 to 64 letters, digits, '-', '_' and '.', and begins with a letter or digit";
+		return "a volume's name has 1 to 64 letters, digits, '-', '_' and '.', and begins "
+		       "with a letter or digit";
 	if (policy->k < 1 || policy->m < 0 || policy->k + policy->m > (json_int_t)WEFT_SHARDS_MAX)
 		return "k is at least 1, m at least 0, and k + m at most 32";
-	if (policy->chunk_size < (json_int_t)WEFT_FRAME_SIZE || policy->chunk_size > (json_int_t)WEFT_CHUNK_MAX ||
-	    policy->chunk_size % WEFT_FRAME_SIZE)
+	if (policy->chunk_size < (json_int_t)WEFT_FRAME_SIZE ||
+	    policy->chunk_size > (json_int_t)WEFT_CHUNK_MAX || policy->chunk_size % WEFT_FRAME_SIZE)
 		return "chunk_size is a multiple of 128 KiB up to 16 MiB";
 	if (policy->ec_min < 0 || policy->ec_min > (json_int_t)WEFT_CHUNK_MAX)
 		return "ec_min is at most 16 MiB";
@@ -279,11 +304,12 @@ static void run_created(struct meta_brain *brain, struct meta_op *op)
 	}
 	volume = catalog_volume(&brain->catalog, op->outcome.number);
 	if (op->outcome.status || !volume) {
-		refuse(op, op->outcome.status, "the volume could not be made: %s", status_text(op->outcome.status));
+		refuse(op, op->outcome.status, "the volume could not be made: %s",
+		       status_text(op->outcome.status));
 		return;
 	}
-	meta_brain_event(brain, "volume", "volume %s was made, coded %u+%u", volume->name, le32_to_cpu(volume->info.k),
-			 le32_to_cpu(volume->info.m));
+	meta_brain_event(brain, "volume", "volume %s was made, coded %u+%u", volume->name,
+			 le32_to_cpu(volume->info.k), le32_to_cpu(volume->info.m));
 	answer(op, volume_json(brain, volume));
 }
 
@@ -321,15 +347,20 @@ static int propose_volume(struct meta_op *op, const struct policy *policy)
 
 static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json_t *args)
 {
-	struct policy policy = { .k = 6, .m = 3, .chunk_size = 4 * MIB, .ec_min = 64 * KIB, .inline_max = 1900,
+	struct policy policy = { .k = 6,
+				 .m = 3,
+				 .chunk_size = 4 * MIB,
+				 .ec_min = 64 * KIB,
+				 .inline_max = 1900,
 				 .mode = 0755 };
 	const char *command, *degraded = "allow", *wrong;
 	json_error_t error;
 
-	if (json_unpack_ex(args, &error, JSON_STRICT, "{s:s, s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?s}", "command",
-			   &command, "name", &policy.name, "k", &policy.k, "m", &policy.m, "chunk_size",
-			   &policy.chunk_size, "ec_min", &policy.ec_min, "inline_max", &policy.inline_max, "mode",
-			   &policy.mode, "degraded", &degraded)) {
+	if (json_unpack_ex(args, &error, JSON_STRICT,
+			   "{s:s, s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?s}", "command", &command,
+			   "name", &policy.name, "k", &policy.k, "m", &policy.m, "chunk_size",
+			   &policy.chunk_size, "ec_min", &policy.ec_min, "inline_max",
+			   &policy.inline_max, "mode", &policy.mode, "degraded", &degraded)) {
 		refuse(op, WEFT_ST_INVAL, "volume create: %s", error.text);
 		return;
 	}
@@ -340,7 +371,8 @@ static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json
 	if (wrong)
 		refuse(op, WEFT_ST_INVAL, "volume create: %s", wrong);
 	else if (!brain->state.formed)
-		refuse(op, WEFT_ST_NOT_LEADER, "the cluster is not formed yet; try again in a moment");
+		refuse(op, WEFT_ST_NOT_LEADER,
+		       "the cluster is not formed yet; try again in a moment");
 	else if (propose_volume(op, &policy))
 		refuse(op, WEFT_ST_NOMEM, "the metadata service is out of memory");
 }
@@ -363,10 +395,12 @@ static void cmd_session_end(struct meta_brain *brain, struct meta_op *op, json_t
 		refuse(op, WEFT_ST_NOENT, "there is no session %s", text ? text : "without a name");
 		return;
 	}
-	meta_brain_event(brain, "session", "the session of host %s was ended by the administrator", session->name);
+	meta_brain_event(brain, "session", "the session of host %s was ended by the administrator",
+			 session->name);
 	op->run = run_ended;
 	op->step = META_SUBMIT;
-	if (meta_entry_begin(&op->entry, WEFT_ME_SESSION_END) || meta_buffer_put(&op->entry, &body, sizeof(body)))
+	if (meta_entry_begin(&op->entry, WEFT_ME_SESSION_END) ||
+	    meta_buffer_put(&op->entry, &body, sizeof(body)))
 		refuse(op, WEFT_ST_NOMEM, "the metadata service is out of memory");
 }
 
@@ -397,11 +431,13 @@ void meta_run_admin(struct meta_brain *brain, struct meta_op *op)
 	json_t *args;
 	size_t i;
 
-	if (tlv_collect(op->payload, op->payload_len, known, WEFT_C_NR, false) || !known[WEFT_C_JSON].data) {
+	if (tlv_collect(op->payload, op->payload_len, known, WEFT_C_NR, false) ||
+	    !known[WEFT_C_JSON].data) {
 		refuse(op, WEFT_ST_PROTO, "the command is malformed");
 		return;
 	}
-	args = json_loadb(known[WEFT_C_JSON].data, known[WEFT_C_JSON].len, JSON_REJECT_DUPLICATES, &error);
+	args = json_loadb(known[WEFT_C_JSON].data, known[WEFT_C_JSON].len, JSON_REJECT_DUPLICATES,
+			  &error);
 	command = args ? json_string_value(json_object_get(args, "command")) : NULL;
 	for (i = 0; command && i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(commands[i].name, command))
@@ -409,9 +445,11 @@ void meta_run_admin(struct meta_brain *brain, struct meta_op *op)
 	if (!args)
 		refuse(op, WEFT_ST_INVAL, "the command is no JSON: %s", error.text);
 	else if (!command || i == ARRAY_SIZE(commands))
-		refuse(op, WEFT_ST_UNKNOWN_OP, "there is no command \"%s\"", command ? command : "");
+		refuse(op, WEFT_ST_UNKNOWN_OP, "there is no command \"%s\"",
+		       command ? command : "");
 	else if (!brain->leader)
-		refuse(op, WEFT_ST_NOT_LEADER, "this metadata server does not lead; ask another one");
+		refuse(op, WEFT_ST_NOT_LEADER,
+		       "this metadata server does not lead; ask another one");
 	else
 		commands[i].run(brain, op, args);
 	json_decref(args);

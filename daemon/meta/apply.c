@@ -2,10 +2,11 @@
 /*
  * apply.c - an entry of the log becomes a change of the state
  *
- * What a request comes to, errors included, is kept in its slot: a repeat is answered and never run again. A request that
- * needs more records than an entry may touch leaves its slot PARTIAL with where it stopped, and goes on when the same
- * entry comes again, from this leader or the next. If its session ends before, what was done stays: every step leaves a
- * state that some order of smaller requests could have made.
+ * What a request comes to, errors included, is kept in its slot: a repeat is answered and never run
+ * again. A request that needs more records than an entry may touch leaves its slot PARTIAL with
+ * where it stopped, and goes on when the same entry comes again, from this leader or the next. If
+ * its session ends before, what was done stays: every step leaves a state that some order of
+ * smaller requests could have made.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -47,7 +48,8 @@ static int run_request(struct meta_apply *apply)
 	case WEFT_REQ_UMOUNT:
 		return meta_apply_umount(apply);
 	}
-	log_error("the log holds a request of kind %u, which this version does not know", apply->entry->op);
+	log_error("the log holds a request of kind %u, which this version does not know",
+		  apply->entry->op);
 	return -EBADMSG;
 }
 
@@ -91,7 +93,8 @@ static int save_answer(struct meta_apply *apply, u32 status)
 	head->request_crc = cpu_to_le32(apply->entry->request_crc);
 	if (status == META_MORE) {
 		head->flags = cpu_to_le16(WEFT_MLF_PARTIAL);
-		return meta_slot_put(&apply->state->txn, apply->entry->session, apply->entry->slot, &apply->slot);
+		return meta_slot_put(&apply->state->txn, apply->entry->session, apply->entry->slot,
+				     &apply->slot);
 	}
 	if (len > sizeof(apply->slot.answer))
 		return -EBADMSG;
@@ -100,7 +103,8 @@ static int save_answer(struct meta_apply *apply, u32 status)
 	head->status = cpu_to_le32(status);
 	head->answer_len = cpu_to_le32((u32)len);
 	memcpy(apply->slot.answer, outcome->answer.data, len);
-	return meta_slot_put(&apply->state->txn, apply->entry->session, apply->entry->slot, &apply->slot);
+	return meta_slot_put(&apply->state->txn, apply->entry->session, apply->entry->slot,
+			     &apply->slot);
 }
 
 /* 1: run it; 0: answered from the slot. */
@@ -143,14 +147,17 @@ static int load_session(struct meta_apply *apply)
 	if (err)
 		return err == -ENOENT ? WEFT_ST_SESSION_LOST : err;
 	/* UMOUNT itself goes on in steps. */
-	if (le32_to_cpu(apply->session.head.flags) & WEFT_MSF_CLOSING && apply->entry->op != WEFT_REQ_UMOUNT)
+	if (le32_to_cpu(apply->session.head.flags) & WEFT_MSF_CLOSING &&
+	    apply->entry->op != WEFT_REQ_UMOUNT)
 		return WEFT_ST_SESSION_LOST;
-	apply->tree = (struct meta_tree){ apply->state->mgrp, le64_to_cpu(apply->session.head.volume) };
+	apply->tree =
+		(struct meta_tree){ apply->state->mgrp, le64_to_cpu(apply->session.head.volume) };
 	err = meta_volume_get(txn, apply->tree.volume, &apply->volume);
 	return err == -ENOENT ? -EBADMSG : err;
 }
 
-static int apply_request(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+static int apply_request(struct meta_state *state, const struct meta_entry *entry,
+			 struct meta_outcome *outcome)
 {
 	struct meta_apply apply = { .state = state, .entry = entry, .outcome = outcome };
 	int ret;
@@ -180,7 +187,8 @@ static int apply_request(struct meta_state *state, const struct meta_entry *entr
 	return save_answer(&apply, (u32)ret);
 }
 
-static int dispatch(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+static int dispatch(struct meta_state *state, const struct meta_entry *entry,
+		    struct meta_outcome *outcome)
 {
 	switch (entry->type) {
 	case WEFT_ME_CLUSTER_INIT:
@@ -208,11 +216,13 @@ static int dispatch(struct meta_state *state, const struct meta_entry *entry, st
 	case WEFT_ME_DELETED:
 		return meta_apply_deleted(state, entry, outcome);
 	}
-	log_error("the log holds an entry of type %u, which this version does not know", entry->type);
+	log_error("the log holds an entry of type %u, which this version does not know",
+		  entry->type);
 	return -EBADMSG;
 }
 
-static int apply_entry(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+static int apply_entry(struct meta_state *state, const struct meta_entry *entry,
+		       struct meta_outcome *outcome)
 {
 	int ret;
 
@@ -255,7 +265,8 @@ int meta_apply(struct meta_state *state, u64 index, u64 term, const void *bytes,
 		if (state->writing)
 			meta_txn_abort(&state->txn);
 		state->writing = false;
-		log_error("entry %llu of the log cannot be applied (%s): it is damaged, or a newer weftd wrote it, or this machine failed",
+		log_error("entry %llu of the log cannot be applied (%s): it is damaged, or a newer "
+			  "weftd wrote it, or this machine failed",
 			  (unsigned long long)index, strerror(-err));
 		return err;
 	}

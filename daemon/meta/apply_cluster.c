@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * apply_cluster.c - entries about the cluster itself: its birth, volumes, hosts, stores, groups, mounts, and the steps of
- * work that goes on in the background
+ * apply_cluster.c - entries about the cluster itself: its birth, volumes, hosts, stores, groups,
+ * mounts, and the steps of work that goes on in the background
  *
- * Numbers are given here and never come again. What the leader decided (which stores form a group, whose session has
- * expired) stands in the entry; apply only refuses what does not fit the state.
+ * Numbers are given here and never come again. What the leader decided (which stores form a group,
+ * whose session has expired) stands in the entry; apply only refuses what does not fit the state.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -12,7 +12,8 @@
 #include "base/log.h"
 #include "meta/meta.h"
 
-int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *entry,
+			    struct meta_outcome *outcome)
 {
 	const struct weft_e_cluster *body;
 	const u8 *tail;
@@ -57,7 +58,8 @@ static int put_root(struct meta_state *state, struct meta_volume *volume, u32 mo
 	return meta_inode_put(&state->txn, &tree, &root);
 }
 
-int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry,
+			     struct meta_outcome *outcome)
 {
 	const struct weft_e_volume *body;
 	struct weft_m_number number;
@@ -102,7 +104,8 @@ int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *
 	return WEFT_ST_OK;
 }
 
-int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry,
+			struct meta_outcome *outcome)
 {
 	const struct weft_e_host *body;
 	struct weft_m_number number;
@@ -115,7 +118,8 @@ int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry
 
 	body = meta_entry_body(entry, sizeof(*body), &tail, &len);
 	if (!body || len != le32_to_cpu(body->strings_len) || len > sizeof(host.strings) ||
-	    !meta_host_strings_ok((const char *)tail, len, META_HOST_ADDRESS + le32_to_cpu(body->addresses)))
+	    !meta_host_strings_ok((const char *)tail, len,
+				  META_HOST_ADDRESS + le32_to_cpu(body->addresses)))
 		return -EBADMSG;
 	err = meta_host_find(&state->txn, (const char *)tail, &id);
 	if (!err) {
@@ -128,7 +132,8 @@ int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry
 		host.head.created_ns = cpu_to_le64(state->time_ns);
 		key = meta_key_bytes(tail, strlen((const char *)tail));
 		number.number = cpu_to_le64(id);
-		err = meta_put(&state->txn, WEFT_MT_HOST_NAME, &key, &number, sizeof(number), NULL, 0);
+		err = meta_put(&state->txn, WEFT_MT_HOST_NAME, &key, &number, sizeof(number), NULL,
+			       0);
 	}
 	if (err)
 		return err;
@@ -145,7 +150,8 @@ int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry
 	return WEFT_ST_OK;
 }
 
-int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entry,
+			 struct meta_outcome *outcome)
 {
 	const struct weft_e_store *body;
 	struct weft_m_number number;
@@ -175,7 +181,8 @@ int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entr
 		memcpy(store.head.uuid, body->uuid, sizeof(body->uuid));
 		key = meta_key_bytes(body->uuid, sizeof(body->uuid));
 		number.number = cpu_to_le64(id);
-		err = meta_put(&state->txn, WEFT_MT_STORE_UUID, &key, &number, sizeof(number), NULL, 0);
+		err = meta_put(&state->txn, WEFT_MT_STORE_UUID, &key, &number, sizeof(number), NULL,
+			       0);
 	}
 	if (err)
 		return err;
@@ -195,7 +202,8 @@ int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entr
 	return WEFT_ST_OK;
 }
 
-int meta_apply_group_create(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_group_create(struct meta_state *state, const struct meta_entry *entry,
+			    struct meta_outcome *outcome)
 {
 	const struct weft_e_group *body;
 	struct meta_group group = { 0 };
@@ -213,7 +221,8 @@ int meta_apply_group_create(struct meta_state *state, const struct meta_entry *e
 	if (err)
 		return err == -ENOENT ? WEFT_ST_NO_VOLUME : err;
 	le64_add(&state->counters.group, 1);
-	group.group = (u64)state->mgrp << WEFT_GROUP_COUNTER_BITS | le64_to_cpu(state->counters.group);
+	group.group =
+		(u64)state->mgrp << WEFT_GROUP_COUNTER_BITS | le64_to_cpu(state->counters.group);
 	group.head = (struct weft_m_group){
 		.domain = body->domain,
 		.k = body->k,
@@ -223,7 +232,8 @@ int meta_apply_group_create(struct meta_state *state, const struct meta_entry *e
 	};
 	memcpy(group.stores, tail, len);
 	for (unsigned int i = 0; i < slots; i++)
-		if (!group.stores[i] || le32_to_cpu(group.stores[i]) > le32_to_cpu(state->counters.store))
+		if (!group.stores[i] ||
+		    le32_to_cpu(group.stores[i]) > le32_to_cpu(state->counters.store))
 			return WEFT_ST_INVAL;
 	err = meta_group_put(&state->txn, &group);
 	if (err)
@@ -234,7 +244,8 @@ int meta_apply_group_create(struct meta_state *state, const struct meta_entry *e
 	return WEFT_ST_OK;
 }
 
-int meta_apply_group_set(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_group_set(struct meta_state *state, const struct meta_entry *entry,
+			 struct meta_outcome *outcome)
 {
 	const struct weft_e_group_set *body;
 	struct meta_group group;
@@ -249,7 +260,8 @@ int meta_apply_group_set(struct meta_state *state, const struct meta_entry *entr
 	err = meta_group_get(&state->txn, le64_to_cpu(body->group), &group);
 	if (err)
 		return err == -ENOENT ? WEFT_ST_NOENT : err;
-	flags = (le16_to_cpu(group.head.flags) | le32_to_cpu(body->set)) & ~le32_to_cpu(body->clear);
+	flags = (le16_to_cpu(group.head.flags) | le32_to_cpu(body->set)) &
+		~le32_to_cpu(body->clear);
 	group.head.flags = cpu_to_le16((u16)flags);
 	err = meta_group_put(&state->txn, &group);
 	if (!err && state->hooks)
@@ -259,7 +271,8 @@ int meta_apply_group_set(struct meta_state *state, const struct meta_entry *entr
 
 static u64 next_session(struct meta_state *state)
 {
-	u64 site = le32_to_cpu(state->cluster.site), incarnation = le32_to_cpu(state->cluster.incarnation);
+	u64 site = le32_to_cpu(state->cluster.site),
+	    incarnation = le32_to_cpu(state->cluster.incarnation);
 
 	le64_add(&state->counters.session, 1);
 	return site << (WEFT_ID_COUNTER_BITS + WEFT_ID_INCARN_BITS + WEFT_ID_MGRP_BITS) |
@@ -267,8 +280,8 @@ static u64 next_session(struct meta_state *state)
 	       incarnation << WEFT_ID_COUNTER_BITS | le64_to_cpu(state->counters.session);
 }
 
-static int make_session(struct meta_state *state, const struct weft_e_mount *body, const u8 *name, size_t len,
-			struct meta_volume *volume, u64 *id)
+static int make_session(struct meta_state *state, const struct weft_e_mount *body, const u8 *name,
+			size_t len, struct meta_volume *volume, u64 *id)
 {
 	struct meta_key client = meta_key_client(state->mgrp, body->client);
 	struct meta_session session = { 0 };
@@ -300,7 +313,8 @@ static int make_session(struct meta_state *state, const struct weft_e_mount *bod
 	return err;
 }
 
-int meta_apply_mount(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_mount(struct meta_state *state, const struct meta_entry *entry,
+		     struct meta_outcome *outcome)
 {
 	const struct weft_e_mount *body;
 	struct meta_volume volume;
@@ -351,7 +365,8 @@ static const struct weft_e_object *object_body(const struct meta_entry *entry)
 	return meta_entry_body(entry, sizeof(struct weft_e_object), &tail, &len);
 }
 
-int meta_apply_session_end(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_session_end(struct meta_state *state, const struct meta_entry *entry,
+			   struct meta_outcome *outcome)
 {
 	const struct weft_e_object *body = object_body(entry);
 	struct meta_session session;
@@ -370,7 +385,8 @@ int meta_apply_umount(struct meta_apply *apply)
 	return meta_session_end_step(apply->state, &apply->session);
 }
 
-int meta_apply_reap(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_reap(struct meta_state *state, const struct meta_entry *entry,
+		    struct meta_outcome *outcome)
 {
 	const struct weft_e_object *body = object_body(entry);
 	struct meta_tree tree;
@@ -403,7 +419,8 @@ static const struct weft_e_chunk *chunks_of(const struct meta_entry *entry, u32 
 }
 
 /* The grace time is over for these, if nothing came to refer to them meanwhile. */
-int meta_apply_deleting(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_deleting(struct meta_state *state, const struct meta_entry *entry,
+			struct meta_outcome *outcome)
 {
 	const struct weft_e_chunk *chunks;
 	struct meta_chunk chunk;
@@ -414,7 +431,8 @@ int meta_apply_deleting(struct meta_state *state, const struct meta_entry *entry
 	if (!chunks)
 		return -EBADMSG;
 	for (u32 i = 0; i < count; i++) {
-		err = meta_chunk_get(&state->txn, le64_to_cpu(chunks[i].group), le64_to_cpu(chunks[i].number), &chunk);
+		err = meta_chunk_get(&state->txn, le64_to_cpu(chunks[i].group),
+				     le64_to_cpu(chunks[i].number), &chunk);
 		if (err == -ENOENT)
 			continue;
 		if (err)
@@ -431,7 +449,8 @@ int meta_apply_deleting(struct meta_state *state, const struct meta_entry *entry
 }
 
 /* Stores have deleted shards; a chunk without any left is gone. */
-int meta_apply_deleted(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_deleted(struct meta_state *state, const struct meta_entry *entry,
+		       struct meta_outcome *outcome)
 {
 	const struct weft_e_chunk *chunks;
 	struct meta_chunk chunk, old;
@@ -442,7 +461,8 @@ int meta_apply_deleted(struct meta_state *state, const struct meta_entry *entry,
 	if (!chunks)
 		return -EBADMSG;
 	for (u32 i = 0; i < count; i++) {
-		err = meta_chunk_get(&state->txn, le64_to_cpu(chunks[i].group), le64_to_cpu(chunks[i].number), &chunk);
+		err = meta_chunk_get(&state->txn, le64_to_cpu(chunks[i].group),
+				     le64_to_cpu(chunks[i].number), &chunk);
 		if (err == -ENOENT)
 			continue;
 		if (err)

@@ -2,14 +2,15 @@
 /*
  * apply_commit.c - new content of a file, and where shards are
  *
- * A COMMIT is checked whole before the first change: every chunk that it names must exist and not be on its way out, or
- * come with enough acknowledged shards: k + max(1, m - 1) of its group's k + m, all of them if m is 0 or 1. What a cluster
- * with too few stores may do is said by the groups that it has (narrower, or with less parity), never by an exception
- * to this rule. Otherwise the answer is NEED and nothing has changed.
+ * A COMMIT is checked whole before the first change: every chunk that it names must exist and not
+ * be on its way out, or come with enough acknowledged shards: k + max(1, m - 1) of its group's k +
+ * m, all of them if m is 0 or 1. What a cluster with too few stores may do is said by the groups
+ * that it has (narrower, or with less parity), never by an exception to this rule. Otherwise the
+ * answer is NEED and nothing has changed.
  *
- * More extents than an entry may touch are put in order of their offsets; the slot keeps how far that went, and the
- * numbers of the chunks, which are given in the first step. A chunk that no extent came to refer to is condemned in the
- * last step.
+ * More extents than an entry may touch are put in order of their offsets; the slot keeps how far
+ * that went, and the numbers of the chunks, which are given in the first step. A chunk that no
+ * extent came to refer to is condemned in the last step.
  */
 #include <errno.h>
 
@@ -23,7 +24,8 @@ struct given {
 	__le64 group;
 	__le64 number;
 };
-static_assert(CHUNKS_MAX * sizeof(struct given) <= WEFT_SLOT_ANSWER, "a slot holds the chunks of any COMMIT");
+static_assert(CHUNKS_MAX * sizeof(struct given) <= WEFT_SLOT_ANSWER,
+	      "a slot holds the chunks of any COMMIT");
 
 struct commit {
 	struct meta_apply *apply;
@@ -72,7 +74,8 @@ static int load(struct commit *commit)
 	commit->n_chunks = le32_to_cpu(commit->body->chunks);
 	commit->data_len = le32_to_cpu(commit->body->data_len);
 	extents = (size_t)commit->n_extents * sizeof(*commit->extents);
-	if (extents + commit->data_len > len || commit->n_chunks > len / sizeof(struct weft_chunk_new))
+	if (extents + commit->data_len > len ||
+	    commit->n_chunks > len / sizeof(struct weft_chunk_new))
 		return -EBADMSG;
 	commit->extents = (const void *)tail;
 	commit->chunks = tail + extents;
@@ -116,16 +119,18 @@ static int check_old(struct commit *commit, const struct weft_extent *extent)
 	struct meta_group group;
 	int err;
 
-	err = meta_chunk_get(&commit->apply->state->txn, le64_to_cpu(extent->group), le64_to_cpu(extent->number),
-			     &chunk);
+	err = meta_chunk_get(&commit->apply->state->txn, le64_to_cpu(extent->group),
+			     le64_to_cpu(extent->number), &chunk);
 	if (err)
 		return err == -ENOENT ? WEFT_ST_NEED : err;
 	err = meta_group_get(&commit->apply->state->txn, chunk.group, &group);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
-	if (chunk.head.state == WEFT_MC_DELETING || le64_to_cpu(group.head.domain) != commit->apply->tree.volume)
+	if (chunk.head.state == WEFT_MC_DELETING ||
+	    le64_to_cpu(group.head.domain) != commit->apply->tree.volume)
 		return WEFT_ST_NEED;
-	if (le32_to_cpu(extent->chunk_offset) + le64_to_cpu(extent->length) > le32_to_cpu(chunk.head.plain_len))
+	if (le32_to_cpu(extent->chunk_offset) + le64_to_cpu(extent->length) >
+	    le32_to_cpu(chunk.head.plain_len))
 		return WEFT_ST_INVAL;
 	return WEFT_ST_OK;
 }
@@ -147,7 +152,10 @@ static int check_old_chunks(struct commit *commit, __le64 *need, unsigned int *n
 	return WEFT_ST_OK;
 }
 
-/* All chunks that the COMMIT names; the new ones in its first step only. With NEED the answer lists them. */
+/*
+ * All chunks that the COMMIT names; the new ones in its first step only. With NEED the answer lists
+ * them.
+ */
 static int check_chunks(struct commit *commit, bool first)
 {
 	__le64 need[WEFT_PAYLOAD_MAX / sizeof(struct weft_extent) + CHUNKS_MAX];
@@ -242,7 +250,8 @@ static int condemn_unused(struct meta_state *state, const struct given *given, u
 	int err;
 
 	for (u32 i = 0; i < n; i++) {
-		err = meta_chunk_get(&state->txn, le64_to_cpu(given[i].group), le64_to_cpu(given[i].number), &chunk);
+		err = meta_chunk_get(&state->txn, le64_to_cpu(given[i].group),
+				     le64_to_cpu(given[i].number), &chunk);
 		if (err == -ENOENT)
 			continue;
 		if (err)
@@ -261,7 +270,8 @@ int meta_commit_abandon(struct meta_state *state, const struct meta_slot *slot)
 	struct given given[CHUNKS_MAX];
 	u32 len = le32_to_cpu(slot->head.answer_len);
 
-	if (le16_to_cpu(slot->head.op) != WEFT_REQ_COMMIT || !(le16_to_cpu(slot->head.flags) & WEFT_MLF_PARTIAL))
+	if (le16_to_cpu(slot->head.op) != WEFT_REQ_COMMIT ||
+	    !(le16_to_cpu(slot->head.flags) & WEFT_MLF_PARTIAL))
 		return 0;
 	if (len % sizeof(*given) || len > sizeof(given))
 		return -EBADMSG;
@@ -270,8 +280,9 @@ int meta_commit_abandon(struct meta_state *state, const struct meta_slot *slot)
 }
 
 /*
- * Replace [from, end) of one extent's range; *reached: how far the budget went. What lies there is cut away first; the
- * part that was reached gets the new content in the same step, so that there is never a hole.
+ * Replace [from, end) of one extent's range; *reached: how far the budget went. What lies there is
+ * cut away first; the part that was reached gets the new content in the same step, so that there is
+ * never a hole.
  */
 static int put_extent(struct commit *commit, const struct weft_extent *wire, u64 from, u64 *reached)
 {
@@ -354,7 +365,8 @@ static int put_inline(struct commit *commit)
 	commit->inode.attr.flags |= cpu_to_le32(WEFT_AF_INLINE);
 	if (commit->data_len > le64_to_cpu(commit->inode.attr.size))
 		commit->inode.attr.size = cpu_to_le64(commit->data_len);
-	return meta_inline_put(&apply->state->txn, &apply->tree, ino, commit->data, commit->data_len);
+	return meta_inline_put(&apply->state->txn, &apply->tree, ino, commit->data,
+			       commit->data_len);
 }
 
 /* Bytes from the file's beginning that the extents of this COMMIT cover without a gap. */
@@ -447,9 +459,11 @@ static int run_steps(struct commit *commit)
 	int ret = WEFT_ST_OK, err;
 
 	if (le16_to_cpu(apply->slot.head.flags) & WEFT_MLF_PARTIAL) {
-		if (le32_to_cpu(apply->slot.head.answer_len) != commit->n_chunks * sizeof(*commit->given))
+		if (le32_to_cpu(apply->slot.head.answer_len) !=
+		    commit->n_chunks * sizeof(*commit->given))
 			return -EBADMSG;
-		memcpy(commit->given, apply->slot.answer, commit->n_chunks * sizeof(*commit->given));
+		memcpy(commit->given, apply->slot.answer,
+		       commit->n_chunks * sizeof(*commit->given));
 		ret = check_chunks(commit, false);
 	} else {
 		ret = first_step(commit);
@@ -491,7 +505,8 @@ int meta_apply_commit(struct meta_apply *apply)
 	if (commit.n_chunks > CHUNKS_MAX)
 		return -EBADMSG;
 	commit.given = given;
-	ret = meta_inode_get(&apply->state->txn, &apply->tree, le64_to_cpu(commit.body->ino), &commit.inode);
+	ret = meta_inode_get(&apply->state->txn, &apply->tree, le64_to_cpu(commit.body->ino),
+			     &commit.inode);
 	if (ret)
 		return ret == -ENOENT ? WEFT_ST_STALE : ret;
 	if (!meta_inode_is_file(&commit.inode))
@@ -502,40 +517,49 @@ int meta_apply_commit(struct meta_apply *apply)
 		return ret;
 	for (u32 i = 0; i < commit.n_chunks; i++)
 		numbers[i] = given[i].number;
-	tlv_put(&apply->outcome->answer, WEFT_P_ATTR, &commit.inode.attr, sizeof(commit.inode.attr));
-	tlv_put(&apply->outcome->answer, WEFT_P_NUMBERS, numbers, commit.n_chunks * sizeof(*numbers));
+	tlv_put(&apply->outcome->answer, WEFT_P_ATTR, &commit.inode.attr,
+		sizeof(commit.inode.attr));
+	tlv_put(&apply->outcome->answer, WEFT_P_NUMBERS, numbers,
+		commit.n_chunks * sizeof(*numbers));
 	return WEFT_ST_OK;
 }
 
 /* ---- Where shards are ---- */
 
-/* One report of a shard that is, or is not, on a store. What does not fit the state any more is passed over. */
-static int apply_report(struct meta_state *state, const struct weft_shard_report *report, bool stored, u64 domain)
+/*
+ * One report of a shard that is, or is not, on a store. What does not fit the state any more is
+ * passed over.
+ */
+static int apply_report(struct meta_state *state, const struct weft_shard_report *report,
+			bool stored, u64 domain)
 {
 	u32 index = le32_to_cpu(report->index), store = le32_to_cpu(report->store), at;
 	struct meta_chunk chunk, old;
 	struct meta_group group;
 	int err;
 
-	err = meta_chunk_get(&state->txn, le64_to_cpu(report->group), le64_to_cpu(report->number), &chunk);
+	err = meta_chunk_get(&state->txn, le64_to_cpu(report->group), le64_to_cpu(report->number),
+			     &chunk);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	err = meta_group_get(&state->txn, chunk.group, &group);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
-	if (memcmp(&chunk.head.sid, &report->sid, sizeof(report->sid)) || chunk.head.state == WEFT_MC_DELETING ||
-	    index >= (u32)chunk.head.k + chunk.head.m || store == WEFT_STORE_NONE ||
-	    (domain && le64_to_cpu(group.head.domain) != domain))
+	if (memcmp(&chunk.head.sid, &report->sid, sizeof(report->sid)) ||
+	    chunk.head.state == WEFT_MC_DELETING || index >= (u32)chunk.head.k + chunk.head.m ||
+	    store == WEFT_STORE_NONE || (domain && le64_to_cpu(group.head.domain) != domain))
 		return 0;
 	at = meta_chunk_store(&chunk, (u8)index, le32_to_cpu(group.stores[index]));
 	/* Stored: only what was missing, or comes to its slot, changes anything. */
-	if (stored && (at == store || (at != WEFT_STORE_NONE && store != le32_to_cpu(group.stores[index]))))
+	if (stored &&
+	    (at == store || (at != WEFT_STORE_NONE && store != le32_to_cpu(group.stores[index]))))
 		return 0;
 	/* Missing: nobody's word takes a chunk below what can be read. */
 	if (!stored && (at != store || meta_chunk_missing(&chunk) >= chunk.head.m))
 		return 0;
 	old = chunk;
-	meta_chunk_set_store(&chunk, (u8)index, stored ? store : WEFT_STORE_NONE, le32_to_cpu(group.stores[index]));
+	meta_chunk_set_store(&chunk, (u8)index, stored ? store : WEFT_STORE_NONE,
+			     le32_to_cpu(group.stores[index]));
 	return meta_chunk_put(state, &chunk, &old);
 }
 
@@ -562,8 +586,8 @@ int meta_apply_shards(struct meta_apply *apply)
 	if (!reports || count > WEFT_M_ENTRY_RECORDS)
 		return -EBADMSG;
 	for (u32 i = 0; i < count; i++) {
-		err = apply_report(apply->state, &reports[i], apply->entry->op == WEFT_REQ_SHARDS_STORED,
-				   apply->tree.volume);
+		err = apply_report(apply->state, &reports[i],
+				   apply->entry->op == WEFT_REQ_SHARDS_STORED, apply->tree.volume);
 		if (err)
 			return err;
 	}
@@ -571,7 +595,8 @@ int meta_apply_shards(struct meta_apply *apply)
 }
 
 /* A worker made shards: each counts if its checksums are those of the one that was lost. */
-int meta_apply_healed(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome)
+int meta_apply_healed(struct meta_state *state, const struct meta_entry *entry,
+		      struct meta_outcome *outcome)
 {
 	const struct weft_shard_report *reports;
 	struct meta_chunk chunk;
@@ -582,13 +607,15 @@ int meta_apply_healed(struct meta_state *state, const struct meta_entry *entry, 
 	if (!reports || count > WEFT_M_ENTRY_RECORDS)
 		return -EBADMSG;
 	for (u32 i = 0; i < count; i++) {
-		err = meta_chunk_get(&state->txn, le64_to_cpu(reports[i].group), le64_to_cpu(reports[i].number), &chunk);
+		err = meta_chunk_get(&state->txn, le64_to_cpu(reports[i].group),
+				     le64_to_cpu(reports[i].number), &chunk);
 		if (err == -ENOENT)
 			continue;
 		if (err)
 			return err;
 		index = le32_to_cpu(reports[i].index);
-		if (index >= (u32)chunk.head.k + chunk.head.m || chunk.crcs[index] != reports[i].status) {
+		if (index >= (u32)chunk.head.k + chunk.head.m ||
+		    chunk.crcs[index] != reports[i].status) {
 			outcome->number++;
 			continue;
 		}

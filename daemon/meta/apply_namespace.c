@@ -2,9 +2,9 @@
 /*
  * apply_namespace.c - requests that change names and attributes
  *
- * All that can be refused is checked before the first change. A directory's nlink is 2 and one for each directory in it;
- * the last link of a file gone makes it an orphan of the session. Who changed a directory's content sets its mtime, ctime
- * and change attribute.
+ * All that can be refused is checked before the first change. A directory's nlink is 2 and one for
+ * each directory in it; the last link of a file gone makes it an orphan of the session. Who changed
+ * a directory's content sets its mtime, ctime and change attribute.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -48,10 +48,11 @@ static int get_dir(struct meta_apply *apply, u64 ino, struct weft_m_inode *dir)
 }
 
 /* OK, NOENT or a negative errno. */
-static int find(struct meta_apply *apply, u64 dir, const struct name *name, struct meta_dirent *dirent)
+static int find(struct meta_apply *apply, u64 dir, const struct name *name,
+		struct meta_dirent *dirent)
 {
-	int err = meta_dirent_find(&apply->state->txn, &apply->tree, apply->volume.head.name_key, dir, name->bytes,
-				   name->len, dirent);
+	int err = meta_dirent_find(&apply->state->txn, &apply->tree, apply->volume.head.name_key,
+				   dir, name->bytes, name->len, dirent);
 
 	return err == -ENOENT ? WEFT_ST_NOENT : err;
 }
@@ -59,8 +60,9 @@ static int find(struct meta_apply *apply, u64 dir, const struct name *name, stru
 static int add(struct meta_apply *apply, struct weft_m_inode *dir, const struct name *name,
 	       const struct weft_m_inode *inode)
 {
-	int err = meta_dirent_add(&apply->state->txn, &apply->tree, apply->volume.head.name_key, ino_of(dir),
-				  name->bytes, name->len, ino_of(inode), le32_to_cpu(inode->attr.mode));
+	int err = meta_dirent_add(&apply->state->txn, &apply->tree, apply->volume.head.name_key,
+				  ino_of(dir), name->bytes, name->len, ino_of(inode),
+				  le32_to_cpu(inode->attr.mode));
 
 	if (err == -EXFULL)
 		return WEFT_ST_MLINK;
@@ -75,7 +77,8 @@ static int del(struct meta_apply *apply, struct weft_m_inode *dir, const struct 
 	return meta_dirent_del(&apply->state->txn, &apply->tree, ino_of(dir), dirent->position);
 }
 
-static void answer_attr(struct meta_apply *apply, enum weft_p type, const struct weft_m_inode *inode)
+static void answer_attr(struct meta_apply *apply, enum weft_p type,
+			const struct weft_m_inode *inode)
 {
 	tlv_put(&apply->outcome->answer, (u16)type, &inode->attr, sizeof(inode->attr));
 }
@@ -109,7 +112,8 @@ static int resize_inline(struct meta_apply *apply, struct weft_m_inode *inode, u
 
 	if (!(le32_to_cpu(inode->attr.flags) & WEFT_AF_INLINE))
 		return 0;
-	err = meta_inline_get(&apply->state->txn, &apply->tree, ino_of(inode), data, sizeof(data), &len);
+	err = meta_inline_get(&apply->state->txn, &apply->tree, ino_of(inode), data, sizeof(data),
+			      &len);
 	if (err && err != -ENOENT)
 		return err;
 	keep = size <= len || size <= inline_max ? size : len;
@@ -141,7 +145,8 @@ static int set_size(struct meta_apply *apply, struct weft_m_inode *inode, u64 si
 		if (err)
 			return err;
 	}
-	err = meta_volume_account(apply->state, apply->tree.volume, 0, (s64)(le64_to_cpu(inode->attr.bytes) - bytes));
+	err = meta_volume_account(apply->state, apply->tree.volume, 0,
+				  (s64)(le64_to_cpu(inode->attr.bytes) - bytes));
 	if (err)
 		return err;
 	if (reached == size || reached < le64_to_cpu(inode->attr.size))
@@ -229,7 +234,8 @@ int meta_apply_create(struct meta_apply *apply)
 	}
 	if (target_len) {
 		inode.attr.size = cpu_to_le64(target_len);
-		ret = meta_inline_put(&apply->state->txn, &apply->tree, ino_of(&inode), name.bytes + name.len, target_len);
+		ret = meta_inline_put(&apply->state->txn, &apply->tree, ino_of(&inode),
+				      name.bytes + name.len, target_len);
 		if (ret)
 			return ret;
 	}
@@ -244,7 +250,8 @@ int meta_apply_create(struct meta_apply *apply)
 	return ret;
 }
 
-static const struct weft_e_request_name *name_body(const struct meta_apply *apply, struct name *name)
+static const struct weft_e_request_name *name_body(const struct meta_apply *apply,
+						   struct name *name)
 {
 	const struct weft_e_request_name *body;
 	size_t len;
@@ -336,7 +343,10 @@ int meta_apply_unlink(struct meta_apply *apply)
 		ret = find(apply, ino_of(&dir), &name, &dirent);
 	if (ret)
 		return ret;
-	/* The kernel speaks of the inode that it knows under the name; another one is not its to delete. */
+	/*
+	 * The kernel speaks of the inode that it knows under the name; another one is not its to
+	 * delete.
+	 */
 	if (body->ino && le64_to_cpu(body->ino) != dirent.ino)
 		return WEFT_ST_STALE;
 	ret = get_inode(apply, dirent.ino, &inode);
@@ -412,7 +422,8 @@ static int rename_load(struct meta_apply *apply, struct rename *rename)
 		return -EBADMSG;
 	rename->body = body;
 	rename->name.len = le16_to_cpu(body->name_len);
-	rename->name2 = (struct name){ rename->name.bytes + rename->name.len, le16_to_cpu(body->name2_len) };
+	rename->name2.bytes = rename->name.bytes + rename->name.len;
+	rename->name2.len = le16_to_cpu(body->name2_len);
 	rename->same_dir = body->parent == body->parent2;
 	ret = get_dir(apply, le64_to_cpu(body->parent), &rename->dir);
 	if (!ret && !rename->same_dir)
@@ -448,7 +459,8 @@ static int rename_check(struct meta_apply *apply, struct rename *rename)
 		ret = check_not_above(apply, ino_of(&rename->target), ino_of(&rename->dir));
 	if (ret)
 		return ret;
-	if (is_dir && !target_dir && !rename->same_dir && le32_to_cpu(to(rename)->attr.nlink) >= META_LINK_MAX)
+	if (is_dir && !target_dir && !rename->same_dir &&
+	    le32_to_cpu(to(rename)->attr.nlink) >= META_LINK_MAX)
 		return WEFT_ST_MLINK;
 	if (exchange || !rename->has_target)
 		return WEFT_ST_OK;
@@ -460,7 +472,8 @@ static int rename_check(struct meta_apply *apply, struct rename *rename)
 }
 
 /* inode, a directory or not, now stands in `to` instead of `from`. */
-static void move_parent(struct weft_m_inode *inode, struct weft_m_inode *from, struct weft_m_inode *dest)
+static void move_parent(struct weft_m_inode *inode, struct weft_m_inode *from,
+			struct weft_m_inode *dest)
 {
 	if (!meta_inode_is_dir(inode))
 		return;
@@ -474,12 +487,13 @@ static int rename_exchange(struct meta_apply *apply, struct rename *rename)
 	struct meta_txn *txn = &apply->state->txn;
 	int err;
 
-	err = meta_dirent_set(txn, &apply->tree, ino_of(&rename->dir), rename->from.position, rename->name.bytes,
-			      rename->name.len, ino_of(&rename->target), le32_to_cpu(rename->target.attr.mode));
+	err = meta_dirent_set(txn, &apply->tree, ino_of(&rename->dir), rename->from.position,
+			      rename->name.bytes, rename->name.len, ino_of(&rename->target),
+			      le32_to_cpu(rename->target.attr.mode));
 	if (!err)
 		err = meta_dirent_set(txn, &apply->tree, ino_of(to(rename)), rename->over.position,
-				      rename->name2.bytes, rename->name2.len, ino_of(&rename->inode),
-				      le32_to_cpu(rename->inode.attr.mode));
+				      rename->name2.bytes, rename->name2.len,
+				      ino_of(&rename->inode), le32_to_cpu(rename->inode.attr.mode));
 	if (err)
 		return err;
 	move_parent(&rename->inode, &rename->dir, to(rename));
@@ -495,8 +509,8 @@ static int rename_move(struct meta_apply *apply, struct rename *rename)
 
 	if (rename->has_target) {
 		err = meta_dirent_set(txn, &apply->tree, ino_of(to(rename)), rename->over.position,
-				      rename->name2.bytes, rename->name2.len, ino_of(&rename->inode),
-				      le32_to_cpu(rename->inode.attr.mode));
+				      rename->name2.bytes, rename->name2.len,
+				      ino_of(&rename->inode), le32_to_cpu(rename->inode.attr.mode));
 		if (!err)
 			err = drop_link(apply, to(rename), &rename->target, &rename->body->time);
 	} else {
@@ -555,6 +569,7 @@ int meta_apply_forget(struct meta_apply *apply)
 	body = meta_entry_body(apply->entry, sizeof(*body), &tail, &len);
 	if (!body)
 		return -EBADMSG;
-	err = meta_orphan_release(apply->state, &apply->tree, apply->entry->session, le64_to_cpu(body->ino));
+	err = meta_orphan_release(apply->state, &apply->tree, apply->entry->session,
+				  le64_to_cpu(body->ino));
 	return err == -ENOENT ? WEFT_ST_OK : err;
 }

@@ -2,9 +2,10 @@
 /*
  * brain.c - the thread that owns the state: applies entries, answers, decides
  *
- * One write transaction stays open over many entries: answers leave as soon as their entry is applied, because the log
- * that holds it is durable. It is committed when it is large or old, or when nothing has come for a moment. Only what
- * meta_state_sync() made durable is reported to the log as a checkpoint.
+ * One write transaction stays open over many entries: answers leave as soon as their entry is
+ * applied, because the log that holds it is durable. It is committed when it is large or old, or
+ * when nothing has come for a moment. Only what meta_state_sync() made durable is reported to the
+ * log as a checkpoint.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -36,7 +37,8 @@ struct batch {
 
 void meta_brain_fatal(struct meta_brain *brain, const char *doing, int err)
 {
-	log_error("%s failed: %s; the process ends and starts again from its disk", doing, strerror(-err));
+	log_error("%s failed: %s; the process ends and starts again from its disk", doing,
+		  strerror(-err));
 	/* Nothing in memory may be trusted or written any more: no orderly shutdown. */
 	_exit(1);
 }
@@ -121,7 +123,11 @@ static void on_session(void *owner, u64 session, bool ended)
 }
 
 static const struct meta_hooks brain_hooks = {
-	.host = on_host, .store = on_store, .group = on_group, .volume = on_volume, .session = on_session,
+	.host = on_host,
+	.store = on_store,
+	.group = on_group,
+	.volume = on_volume,
+	.session = on_session,
 };
 
 /* ---- Leadership ---- */
@@ -129,9 +135,11 @@ static const struct meta_hooks brain_hooks = {
 static void run_form(struct meta_brain *brain, struct meta_op *op)
 {
 	if (op->failed || (op->outcome.status && op->outcome.status != WEFT_ST_EXIST))
-		log_warn("the cluster could not be formed yet: %s", status_text(op->outcome.status));
+		log_warn("the cluster could not be formed yet: %s",
+			 status_text(op->outcome.status));
 	else
-		meta_brain_event(brain, "cluster", "the cluster %s was formed", brain->state.cluster_name);
+		meta_brain_event(brain, "cluster", "the cluster %s was formed",
+				 brain->state.cluster_name);
 	op->step = META_DONE;
 }
 
@@ -145,7 +153,8 @@ static void form_cluster(struct meta_brain *brain)
 	memcpy(body.uuid, brain->service->self.cluster, sizeof(body.uuid));
 	body.name_len = cpu_to_le32((u32)strlen(name));
 	if (!op || meta_entry_begin(&op->entry, WEFT_ME_CLUSTER_INIT) ||
-	    meta_buffer_put(&op->entry, &body, sizeof(body)) || meta_buffer_put(&op->entry, name, strlen(name))) {
+	    meta_buffer_put(&op->entry, &body, sizeof(body)) ||
+	    meta_buffer_put(&op->entry, name, strlen(name))) {
 		meta_op_free(op);
 		return;
 	}
@@ -204,7 +213,8 @@ static void apply_entry(struct meta_brain *brain, const struct rnode_entry *entr
 	meta_outcome_init(&scratch);
 	if (op)
 		tlv_writer_reset(&op->outcome.answer);
-	err = meta_apply(&brain->state, entry->index, entry->term, entry->bytes, entry->len, op ? &op->outcome : &scratch);
+	err = meta_apply(&brain->state, entry->index, entry->term, entry->bytes, entry->len,
+			 op ? &op->outcome : &scratch);
 	meta_outcome_free(&scratch);
 	if (err)
 		meta_brain_fatal(brain, "applying an entry", err);
@@ -282,7 +292,8 @@ static void sync_state(struct meta_brain *brain, u64 now)
 		meta_brain_fatal(brain, "syncing the database", err);
 	brain->synced_ns = now;
 	brain->in_txn = 0;
-	rnode_checkpoint(brain->service->node, brain->state.durable_index, brain->state.durable_term);
+	rnode_checkpoint(brain->service->node, brain->state.durable_index,
+			 brain->state.durable_term);
 }
 
 static void settle(struct meta_brain *brain)
@@ -293,7 +304,8 @@ static void settle(struct meta_brain *brain)
 
 	if (!brain->state.writing) {
 		meta_state_idle(&brain->state);
-		if (brain->state.durable_index < brain->state.index && now - brain->synced_ns > SYNC_NS)
+		if (brain->state.durable_index < brain->state.index &&
+		    now - brain->synced_ns > SYNC_NS)
 			sync_state(brain, now);
 		return;
 	}
@@ -326,8 +338,10 @@ static void look_at_disk(struct meta_brain *brain)
 		free_bytes = map - used;
 	if (map < total)
 		total = map;
-	__atomic_store_n(&brain->disk_critical, free_bytes < total / 20 && free_bytes < 2 * gib, __ATOMIC_RELAXED);
-	__atomic_store_n(&brain->disk_low, free_bytes < total / 10 && free_bytes < 4 * gib, __ATOMIC_RELAXED);
+	__atomic_store_n(&brain->disk_critical, free_bytes < total / 20 && free_bytes < 2 * gib,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&brain->disk_low, free_bytes < total / 10 && free_bytes < 4 * gib,
+			 __ATOMIC_RELAXED);
 }
 
 void meta_run_tick(struct meta_brain *brain, struct meta_op *op)
@@ -383,7 +397,8 @@ int meta_brain_init(struct meta_brain *brain, struct meta_service *service, cons
 	brain->events = calloc(META_EVENTS, sizeof(*brain->events));
 	if (!brain->events)
 		return -ENOMEM;
-	err = meta_state_open(&brain->state, db_path, conf_number(conf, "meta", NULL, "map-size"), &brain_hooks, brain);
+	err = meta_state_open(&brain->state, db_path, conf_number(conf, "meta", NULL, "map-size"),
+			      &brain_hooks, brain);
 	if (!err)
 		err = catalog_load(&brain->catalog, &brain->state);
 	if (!err)

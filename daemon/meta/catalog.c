@@ -150,7 +150,8 @@ static int set_addresses(struct cat_host *host, const struct meta_host *record)
 	if (!host->address)
 		return -ENOMEM;
 	for (; host->addresses < n; host->addresses++) {
-		host->address[host->addresses] = strdup(meta_host_string(record, META_HOST_ADDRESS + host->addresses));
+		host->address[host->addresses] =
+			strdup(meta_host_string(record, META_HOST_ADDRESS + host->addresses));
 		if (!host->address[host->addresses])
 			return -ENOMEM;
 	}
@@ -229,7 +230,8 @@ static int update_group(struct meta_catalog *catalog, const struct meta_group *r
 	struct cat_group *group;
 	int err;
 
-	group = array_slot(&catalog->groups, &catalog->n_groups, group_counter(record->group), sizeof(*group), &err);
+	group = array_slot(&catalog->groups, &catalog->n_groups, group_counter(record->group),
+			   sizeof(*group), &err);
 	if (!group || err)
 		return err;
 	if (group->group)
@@ -274,7 +276,8 @@ int catalog_update_volume(struct meta_catalog *catalog, struct meta_state *state
 	return text_copy(&volume->name, record.name);
 }
 
-int catalog_update_session(struct meta_catalog *catalog, struct meta_state *state, u64 id, bool ended)
+int catalog_update_session(struct meta_catalog *catalog, struct meta_state *state, u64 id,
+			   bool ended)
 {
 	size_t at = session_position(catalog, id);
 	bool known = at < catalog->n_sessions && catalog->sessions[at].session == id;
@@ -286,7 +289,8 @@ int catalog_update_session(struct meta_catalog *catalog, struct meta_state *stat
 		if (!known)
 			return 0;
 		free(sessions[at].name);
-		memmove(sessions + at, sessions + at + 1, (catalog->n_sessions - at - 1) * sizeof(*sessions));
+		memmove(sessions + at, sessions + at + 1,
+			(catalog->n_sessions - at - 1) * sizeof(*sessions));
 		catalog->n_sessions--;
 		return 0;
 	}
@@ -298,7 +302,8 @@ int catalog_update_session(struct meta_catalog *catalog, struct meta_state *stat
 		if (!sessions)
 			return -ENOMEM;
 		catalog->sessions = sessions;
-		memmove(sessions + at + 1, sessions + at, (catalog->n_sessions - at) * sizeof(*sessions));
+		memmove(sessions + at + 1, sessions + at,
+			(catalog->n_sessions - at) * sizeof(*sessions));
 		sessions[at] = (struct cat_session){ .session = id };
 		catalog->n_sessions++;
 	}
@@ -324,7 +329,8 @@ bool catalog_group_up(const struct meta_catalog *catalog, const struct cat_group
 }
 
 /* Every record of a table through one of the functions above. */
-static int load_table(struct meta_catalog *catalog, struct meta_state *state, enum weft_m_table table)
+static int load_table(struct meta_catalog *catalog, struct meta_state *state,
+		      enum weft_m_table table)
 {
 	struct meta_walk walk;
 	int err;
@@ -332,7 +338,8 @@ static int load_table(struct meta_catalog *catalog, struct meta_state *state, en
 	err = meta_walk_begin(&walk, &state->txn, table);
 	if (err)
 		return err;
-	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err; err = meta_walk_next(&walk)) {
+	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err;
+	     err = meta_walk_next(&walk)) {
 		switch (table) {
 		case WEFT_MT_HOST:
 			err = catalog_update_host(catalog, state, meta_key_get_u32(&walk.key, 0));
@@ -347,7 +354,8 @@ static int load_table(struct meta_catalog *catalog, struct meta_state *state, en
 			err = catalog_update_volume(catalog, state, meta_key_get_u64(&walk.key, 0));
 			break;
 		default:
-			err = catalog_update_session(catalog, state, meta_key_get_u64(&walk.key, 0), false);
+			err = catalog_update_session(catalog, state, meta_key_get_u64(&walk.key, 0),
+						     false);
 		}
 		if (err)
 			break;
@@ -358,8 +366,8 @@ static int load_table(struct meta_catalog *catalog, struct meta_state *state, en
 
 int catalog_load(struct meta_catalog *catalog, struct meta_state *state)
 {
-	static const enum weft_m_table tables[] = { WEFT_MT_HOST, WEFT_MT_STORE, WEFT_MT_GROUP, WEFT_MT_VOLUME,
-						    WEFT_MT_SESSION };
+	static const enum weft_m_table tables[] = { WEFT_MT_HOST, WEFT_MT_STORE, WEFT_MT_GROUP,
+						    WEFT_MT_VOLUME, WEFT_MT_SESSION };
 	int err;
 
 	err = meta_state_read(state);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * catalog.h - hosts, stores, groups, volumes and sessions in memory, with what only the leader knows of them
+ * catalog.h - hosts, stores, groups, volumes and sessions in memory, with what only the leader
+ * knows of them
  *
- * The tables are the truth; this is what they say, kept up by hooks of apply, beside what heartbeats and renewals say.
- * Numbers of hosts, stores, volumes and groups are dense, so each is an array by number. Sizes follow the cluster, never
- * its files: a few hundred bytes for each host, store, open mount and group.
+ * The tables are the truth; this is what they say, kept up by hooks of apply, beside what
+ * heartbeats and renewals say. Numbers of hosts, stores, volumes and groups are dense, so each is
+ * an array by number. Sizes follow the cluster, never its files: a few hundred bytes for each host,
+ * store, open mount and group.
  *
  * Threading: the brain thread's.
  */
@@ -18,7 +20,7 @@ struct cat_host {
 	u32 host;
 	u32 state;             /* enum weft_host_state */
 	u64 changed;           /* version of the map */
-	u64 beat_ns;           /* last heartbeat, CLOCK_MONOTONIC; 0: none since this leader began */
+	u64 beat_ns; /* last heartbeat, CLOCK_MONOTONIC; 0: none since this leader began */
 	u64 client;            /* its connection; 0: none */
 	unsigned int addresses;
 	char *strings[META_HOST_ADDRESS]; /* name, region, datacenter, rack */
@@ -92,7 +94,8 @@ int catalog_update_host(struct meta_catalog *catalog, struct meta_state *state, 
 int catalog_update_store(struct meta_catalog *catalog, struct meta_state *state, u32 store);
 int catalog_update_group(struct meta_catalog *catalog, struct meta_state *state, u64 group);
 int catalog_update_volume(struct meta_catalog *catalog, struct meta_state *state, u64 volume);
-int catalog_update_session(struct meta_catalog *catalog, struct meta_state *state, u64 session, bool ended);
+int catalog_update_session(struct meta_catalog *catalog, struct meta_state *state, u64 session,
+			   bool ended);
 
 /* NULL: there is none. */
 struct cat_host *catalog_host(const struct meta_catalog *catalog, u32 host);

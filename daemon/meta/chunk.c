@@ -2,12 +2,13 @@
 /*
  * chunk.c - chunk records, their states and their exceptions
  *
- *	live --last reference goes--> condemned --grace time--> deleting --all shards gone--> (no record)
+ *	live --last reference goes--> condemned --grace time--> deleting --shards gone--> nothing
  *	  ^------- COMMIT refers to it ---'
  *
- * refs is the number of extents that refer to the chunk. A chunk is condemned exactly while refs is 0 and it is not being
- * deleted, and stands in CONDEMNED exactly then. It stands in EXCEPTION exactly while it has a missing shard and is not
- * being deleted. The totals in the counters follow in the same entry.
+ * refs is the number of extents that refer to the chunk. A chunk is condemned exactly while refs is
+ * 0 and it is not being deleted, and stands in CONDEMNED exactly then. It stands in EXCEPTION
+ * exactly while it has a missing shard and is not being deleted. The totals in the counters follow
+ * in the same entry.
  */
 #include <errno.h>
 
@@ -19,7 +20,8 @@ static unsigned int shards(const struct meta_chunk *chunk)
 	return (unsigned int)chunk->head.k + chunk->head.m;
 }
 
-int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_chunk *chunk)
+int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len,
+		      struct meta_chunk *chunk)
 {
 	size_t crcs, exceptions, need;
 
@@ -29,7 +31,8 @@ int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len, s
 	if (len < sizeof(chunk->head))
 		goto bad;
 	memcpy(&chunk->head, value, sizeof(chunk->head));
-	if (!chunk->head.k || shards(chunk) > WEFT_SHARDS_MAX || chunk->head.exceptions > shards(chunk))
+	if (!chunk->head.k || shards(chunk) > WEFT_SHARDS_MAX ||
+	    chunk->head.exceptions > shards(chunk))
 		goto bad;
 	crcs = shards(chunk) * sizeof(chunk->crcs[0]);
 	exceptions = chunk->head.exceptions * sizeof(chunk->exceptions[0]);
@@ -46,8 +49,8 @@ int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len, s
 		memcpy(chunk->content_id, value + crcs + exceptions, sizeof(chunk->content_id));
 	return 0;
 bad:
-	log_error("the record of chunk %llu of group %llu is malformed", (unsigned long long)chunk->number,
-		  (unsigned long long)chunk->group);
+	log_error("the record of chunk %llu of group %llu is malformed",
+		  (unsigned long long)chunk->number, (unsigned long long)chunk->group);
 	return -EBADMSG;
 }
 
@@ -71,7 +74,8 @@ static bool is_queued(const struct meta_chunk *chunk)
 }
 
 /* EXCEPTION and the totals, for the step from old to chunk. */
-static int follow_exceptions(struct meta_state *state, const struct meta_chunk *chunk, const struct meta_chunk *old)
+static int follow_exceptions(struct meta_state *state, const struct meta_chunk *chunk,
+			     const struct meta_chunk *old)
 {
 	struct weft_m_mark mark = { .time_ns = cpu_to_le64(state->time_ns) };
 	struct meta_key key = meta_key_chunk(chunk->group, chunk->number);
@@ -107,7 +111,8 @@ static void count_state(struct meta_state *state, const struct meta_chunk *chunk
 	}
 }
 
-int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk, const struct meta_chunk *old)
+int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk,
+		   const struct meta_chunk *old)
 {
 	struct meta_key key = meta_key_chunk(chunk->group, chunk->number);
 	size_t crcs = shards(chunk) * sizeof(chunk->crcs[0]);
@@ -128,12 +133,14 @@ int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk, con
 	err = follow_exceptions(state, chunk, old);
 	if (err)
 		return err;
-	return meta_put(&state->txn, WEFT_MT_CHUNK, &key, &chunk->head, sizeof(chunk->head), tail, len);
+	return meta_put(&state->txn, WEFT_MT_CHUNK, &key, &chunk->head, sizeof(chunk->head), tail,
+			len);
 }
 
 static struct meta_key condemned_key(struct meta_state *state, const struct meta_chunk *chunk)
 {
-	return meta_key_condemned(state->mgrp, le64_to_cpu(chunk->head.condemned_ns), chunk->group, chunk->number);
+	return meta_key_condemned(state->mgrp, le64_to_cpu(chunk->head.condemned_ns), chunk->group,
+				  chunk->number);
 }
 
 int meta_chunk_ref(struct meta_state *state, u64 group, u64 number)
@@ -197,13 +204,15 @@ int meta_chunk_condemn(struct meta_state *state, struct meta_chunk *chunk)
 int meta_chunk_delete_begin(struct meta_state *state, struct meta_chunk *chunk)
 {
 	struct weft_m_mark mark = { .time_ns = cpu_to_le64(state->time_ns) };
-	struct meta_key key = condemned_key(state, chunk), deleting = meta_key_chunk(chunk->group, chunk->number);
+	struct meta_key key = condemned_key(state, chunk),
+			deleting = meta_key_chunk(chunk->group, chunk->number);
 	struct meta_chunk old = *chunk;
 	int err;
 
 	err = meta_del(&state->txn, WEFT_MT_CONDEMNED, &key);
 	if (!err)
-		err = meta_put(&state->txn, WEFT_MT_DELETING, &deleting, &mark, sizeof(mark), NULL, 0);
+		err = meta_put(&state->txn, WEFT_MT_DELETING, &deleting, &mark, sizeof(mark), NULL,
+			       0);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
 	chunk->head.state = WEFT_MC_DELETING;

@@ -2,9 +2,10 @@
 /*
  * db.c - the metadata tables in LMDB: transactions, checked records, walks
  *
- * The environment runs with MDB_NOMETASYNC: a commit makes its pages durable before the meta page that leads to them is
- * written, so a power loss costs at most the last commit and never the tree. It must never run with MDB_NOSYNC as it
- * stands: pages of a tree whose meta page is not durable yet would be used again.
+ * The environment runs with MDB_NOMETASYNC: a commit makes its pages durable before the meta page
+ * that leads to them is written, so a power loss costs at most the last commit and never the tree.
+ * It must never run with MDB_NOSYNC as it stands: pages of a tree whose meta page is not durable
+ * yet would be used again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -158,7 +159,10 @@ void meta_txn_abort(struct meta_txn *txn)
 	txn->mdb = NULL;
 }
 
-/* The record's part of the sum: the key of the hash is a part of the format of entries that compare states. */
+/*
+ * The record's part of the sum: the key of the hash is a part of the format of entries that compare
+ * states.
+ */
 static u64 record_hash(enum weft_m_table table, const struct meta_key *key, const MDB_val *value)
 {
 	static const u8 hash_key[16] = "weft state hash";
@@ -188,12 +192,14 @@ static int open_value(enum weft_m_table table, MDB_val *value)
 		if (weft_crc32c(0, value->mv_data, value->mv_size) == le32_to_cpu(crc))
 			return 0;
 	}
-	log_error("a record of the table %s does not match its checksum; this copy of the metadata is damaged",
+	log_error("a record of the table %s does not match its checksum; this copy of the metadata "
+		  "is damaged",
 		  table_names[table]);
 	return -EBADMSG;
 }
 
-static int get_value(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, MDB_val *value)
+static int get_value(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key,
+		     MDB_val *value)
 {
 	MDB_val mdb_key = key_value(key);
 	int rc = mdb_get(txn->mdb, txn->db->tables[table], &mdb_key, value);
@@ -203,8 +209,8 @@ static int get_value(struct meta_txn *txn, enum weft_m_table table, const struct
 	return open_value(table, value);
 }
 
-int meta_get(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, void *head, size_t head_len,
-	     void *tail, size_t tail_max, size_t *tail_len)
+int meta_get(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, void *head,
+	     size_t head_len, void *tail, size_t tail_max, size_t *tail_len)
 {
 	MDB_val value;
 	size_t rest;
@@ -229,7 +235,8 @@ int meta_get(struct meta_txn *txn, enum weft_m_table table, const struct meta_ke
 }
 
 /* Take what stands under the key out of the sum. 0 also if there is nothing. */
-static int forget_old(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, bool *existed)
+static int forget_old(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key,
+		      bool *existed)
 {
 	MDB_val old;
 	int err;
@@ -250,8 +257,8 @@ static bool is_hashed(enum weft_m_table table)
 	return table != WEFT_MT_STATE;
 }
 
-int meta_put(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, const void *head,
-	     size_t head_len, const void *tail, size_t tail_len)
+int meta_put(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key,
+	     const void *head, size_t head_len, const void *tail, size_t tail_len)
 {
 	MDB_val mdb_key = key_value(key), value = { .mv_size = head_len + tail_len + CRC_LEN };
 	__le32 crc;
@@ -295,15 +302,15 @@ int meta_del(struct meta_txn *txn, enum weft_m_table table, const struct meta_ke
 	if (!existed)
 		return -ENOENT;
 	txn->written++;
-	return db_error(mdb_del(txn->mdb, txn->db->tables[table], &mdb_key, NULL), "deleting from the table",
-			table_names[table]);
+	return db_error(mdb_del(txn->mdb, txn->db->tables[table], &mdb_key, NULL),
+			"deleting from the table", table_names[table]);
 }
 
 int meta_walk_begin(struct meta_walk *walk, struct meta_txn *txn, enum weft_m_table table)
 {
 	*walk = (struct meta_walk){ .txn = txn, .table = table };
-	return db_error(mdb_cursor_open(txn->mdb, txn->db->tables[table], &walk->cursor), "walking over the table",
-			table_names[table]);
+	return db_error(mdb_cursor_open(txn->mdb, txn->db->tables[table], &walk->cursor),
+			"walking over the table", table_names[table]);
 }
 
 void meta_walk_end(struct meta_walk *walk)

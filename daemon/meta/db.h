@@ -2,12 +2,13 @@
 /*
  * db.h - the tables of uapi/weft_meta.h in LMDB
  *
- * Every value carries a CRC32C, checked at each read; every write keeps the sum of the records' hashes, by which two
- * copies of the state are compared. Errors here are this machine's (disk full, bad disk, map full): whoever applies
- * entries must stop at them, for a copy that went on would differ from the others for ever.
+ * Every value carries a CRC32C, checked at each read; every write keeps the sum of the records'
+ * hashes, by which two copies of the state are compared. Errors here are this machine's (disk full,
+ * bad disk, map full): whoever applies entries must stop at them, for a copy that went on would
+ * differ from the others for ever.
  *
- * Threading: a meta_txn belongs to the thread that began it. One write transaction at a time; read transactions beside
- * it see the last commit.
+ * Threading: a meta_txn belongs to the thread that began it. One write transaction at a time; read
+ * transactions beside it see the last commit.
  */
 #ifndef WEFT_META_DB_H
 #define WEFT_META_DB_H
@@ -33,18 +34,21 @@ struct meta_db {
 struct meta_txn {
 	struct meta_db *db;
 	MDB_txn *mdb;
-	u64 hash;	/* sum over all records, modulo 2^64; kept by the caller between transactions */
+	u64 hash; /* sum over all records, modulo 2^64; kept by the caller between transactions */
 	u64 written;	/* records put and deleted */
 	bool write;
 };
 
 /*
- * Open or make the database in directory dir (which exists). map_size: bytes reserved once, sparse; the most that the
- * state can grow to. 0 or negative errno, logged.
+ * Open or make the database in directory dir (which exists). map_size: bytes reserved once, sparse;
+ * the most that the state can grow to. 0 or negative errno, logged.
  */
 int meta_db_open(struct meta_db *db, const char *dir, u64 map_size);
 void meta_db_close(struct meta_db *db);
-/* Make the last commit durable, its meta page too: only then may the log drop what it covers. 0 or negative errno. */
+/*
+ * Make the last commit durable, its meta page too: only then may the log drop what it covers. 0 or
+ * negative errno.
+ */
 int meta_db_sync(struct meta_db *db);
 /* Bytes of the file in use, and of the map. */
 void meta_db_size(struct meta_db *db, u64 *used, u64 *map);
@@ -55,18 +59,22 @@ int meta_txn_commit(struct meta_txn *txn);
 void meta_txn_abort(struct meta_txn *txn);
 
 /*
- * Read a record: head_len bytes to head, up to tail_max bytes behind them to tail, their number to *tail_len (all three
- * may be absent: 0 and NULL; then nothing may stand behind the head). -ENOENT: no such record. -EBADMSG: damaged.
+ * Read a record: head_len bytes to head, up to tail_max bytes behind them to tail, their number to
+ * *tail_len (all three may be absent: 0 and NULL; then nothing may stand behind the head). -ENOENT:
+ * no such record. -EBADMSG: damaged.
  */
-int meta_get(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, void *head, size_t head_len,
-	     void *tail, size_t tail_max, size_t *tail_len);
+int meta_get(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, void *head,
+	     size_t head_len, void *tail, size_t tail_max, size_t *tail_len);
 /* Write a record, new or not: head and tail become one value. */
-int meta_put(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key, const void *head,
-	     size_t head_len, const void *tail, size_t tail_len);
+int meta_put(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key,
+	     const void *head, size_t head_len, const void *tail, size_t tail_len);
 /* -ENOENT: there was none. */
 int meta_del(struct meta_txn *txn, enum weft_m_table table, const struct meta_key *key);
 
-/* A walk over a table. Writing to the table through meta_put() and meta_del() while it is open makes it seek anew. */
+/*
+ * A walk over a table. Writing to the table through meta_put() and meta_del() while it is open
+ * makes it seek anew.
+ */
 struct meta_walk {
 	struct meta_txn *txn;
 	MDB_cursor *cursor;
@@ -111,7 +119,8 @@ struct meta_key meta_key_orphan(const struct meta_tree *tree, u64 session, u64 i
 struct meta_key meta_key_job(const struct meta_tree *tree, enum weft_m_job kind, u64 object);
 struct meta_key meta_key_client(u8 mgrp, const u8 client[16]);
 struct meta_key meta_key_slot(u64 session, u32 slot);
-struct meta_key meta_key_bytes(const void *bytes, size_t len);	/* names and UUIDs; len at most META_KEY_MAX */
+struct meta_key meta_key_bytes(const void *bytes,
+			       size_t len); /* names and UUIDs; len at most META_KEY_MAX */
 struct meta_key meta_key_condemned(u8 mgrp, u64 time_ns, u64 group, u64 number);
 /* The number that stands at byte offset of a key. */
 u64 meta_key_get_u64(const struct meta_key *key, size_t offset);

@@ -2,10 +2,11 @@
 /*
  * dirent.c - names in directories
  *
- *	position (63 bits):	| 55 bits of the keyed hash of the name | 8 bits: number among equal hashes |
+ *	position (63 bits):	| 55 bits: keyed hash of the name | 8 bits: number among equals |
  *
- * An entry keeps its position as long as it lives: a reader of the directory goes on where it stopped whatever comes and
- * goes. The key of the hash belongs to the volume, so that nobody who does not know it can make names meet.
+ * An entry keeps its position as long as it lives: a reader of the directory goes on where it
+ * stopped whatever comes and goes. The key of the hash belongs to the volume, so that nobody who
+ * does not know it can make names meet.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -29,8 +30,8 @@ static bool name_matches(const struct meta_walk *walk, const void *name, size_t 
 	       !memcmp(walk->value + sizeof(struct weft_m_dirent), name, len);
 }
 
-int meta_dirent_find(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16], u64 dir,
-		     const void *name, size_t len, struct meta_dirent *dirent)
+int meta_dirent_find(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16],
+		     u64 dir, const void *name, size_t len, struct meta_dirent *dirent)
 {
 	u64 first = meta_dirent_position(name_key, name, len);
 	struct meta_key key = meta_key_dirent(tree, dir, first);
@@ -60,7 +61,8 @@ int meta_dirent_find(struct meta_txn *txn, const struct meta_tree *tree, const u
 }
 
 /* The lowest free number among the entries with this hash, or -EXFULL. */
-static int free_position(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 first, u64 *position)
+static int free_position(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 first,
+			 u64 *position)
 {
 	struct meta_key key = meta_key_dirent(tree, dir, first);
 	struct meta_walk walk;
@@ -85,8 +87,8 @@ static int free_position(struct meta_txn *txn, const struct meta_tree *tree, u64
 	return 0;
 }
 
-int meta_dirent_set(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 position, const void *name,
-		    size_t len, u64 ino, u32 type)
+int meta_dirent_set(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 position,
+		    const void *name, size_t len, u64 ino, u32 type)
 {
 	struct meta_key key = meta_key_dirent(tree, dir, position);
 	struct weft_m_dirent head = {
@@ -98,8 +100,8 @@ int meta_dirent_set(struct meta_txn *txn, const struct meta_tree *tree, u64 dir,
 	return meta_put(txn, WEFT_MT_DIRENT, &key, &head, sizeof(head), name, len);
 }
 
-int meta_dirent_add(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16], u64 dir,
-		    const void *name, size_t len, u64 ino, u32 type)
+int meta_dirent_add(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16],
+		    u64 dir, const void *name, size_t len, u64 ino, u32 type)
 {
 	u64 position;
 	int err;

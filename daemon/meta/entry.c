@@ -2,8 +2,8 @@
 /*
  * entry.c - entries of the log: how the leader writes them and apply takes them apart
  *
- * An entry holds a validated request in a fixed form. Decoding still looks at every length: a log whose checksums hold
- * can have been written by a newer program.
+ * An entry holds a validated request in a fixed form. Decoding still looks at every length: a log
+ * whose checksums hold can have been written by a newer program.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -82,8 +82,9 @@ int meta_entry_decode(const void *bytes, size_t len, struct meta_entry *entry)
 	if (len < sizeof(head))
 		return -EBADMSG;
 	memcpy(&head, bytes, sizeof(head));
-	if (le32_to_cpu(head.magic) != WEFT_M_ENTRY_MAGIC || le16_to_cpu(head.level) > WEFT_META_LEVEL ||
-	    head.mgrp >= 1u << WEFT_ID_MGRP_BITS || le32_to_cpu(head.body_len) != len - sizeof(head))
+	if (le32_to_cpu(head.magic) != WEFT_M_ENTRY_MAGIC ||
+	    le16_to_cpu(head.level) > WEFT_META_LEVEL || head.mgrp >= 1u << WEFT_ID_MGRP_BITS ||
+	    le32_to_cpu(head.body_len) != len - sizeof(head))
 		return -EBADMSG;
 	*entry = (struct meta_entry){
 		.type = le16_to_cpu(head.type),
@@ -100,7 +101,8 @@ int meta_entry_decode(const void *bytes, size_t len, struct meta_entry *entry)
 	return 0;
 }
 
-const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, const u8 **tail, size_t *tail_len)
+const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, const u8 **tail,
+			    size_t *tail_len)
 {
 	if (entry->body_len < head_len)
 		return NULL;

@@ -2,8 +2,9 @@
 /*
  * extent.c - what an inode's bytes are: runs of chunks
  *
- * The extents of an inode are disjoint and lie in the order of their offsets; what none covers is a hole. Each holds one
- * reference of its chunk. Taking a range away trims or splits what reaches over its ends:
+ * The extents of an inode are disjoint and lie in the order of their offsets; what none covers is a
+ * hole. Each holds one reference of its chunk. Taking a range away trims or splits what reaches
+ * over its ends:
  *
  *	before	|-------- a --------|--- b ---|--------- c ---------|
  *	cut	          [.........................)
@@ -15,7 +16,10 @@
 
 #include "meta/meta.h"
 
-/* The most records that taking away or adding one extent touches: itself, its rest, its chunk, the queue it goes to. */
+/*
+ * The most records that taking away or adding one extent touches: itself, its rest, its chunk, the
+ * queue it goes to.
+ */
 #define RECORDS_EACH 8u
 
 #define INO_LEN (1u + 2u * sizeof(u64)) /* of a key: mgrp, volume, ino */
@@ -36,7 +40,8 @@ static int decode(const struct meta_walk *walk, struct meta_extent *extent)
 	return 0;
 }
 
-static int put(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, const struct meta_extent *extent)
+static int put(struct meta_txn *txn, const struct meta_tree *tree, u64 ino,
+	       const struct meta_extent *extent)
 {
 	struct meta_key key = meta_key_extent(tree, ino, extent->offset);
 	struct weft_m_extent value = {
@@ -90,7 +95,8 @@ int meta_extent_first(struct meta_walk *walk, const struct meta_tree *tree, u64 
 	return decode(walk, extent);
 }
 
-int meta_extent_next(struct meta_walk *walk, const struct meta_tree *tree, u64 ino, struct meta_extent *extent)
+int meta_extent_next(struct meta_walk *walk, const struct meta_tree *tree, u64 ino,
+		     struct meta_extent *extent)
 {
 	struct meta_key key = meta_key_extent(tree, ino, 0);
 	int err;
@@ -104,11 +110,12 @@ int meta_extent_next(struct meta_walk *walk, const struct meta_tree *tree, u64 i
 }
 
 /* Take [start, end) out of one extent that overlaps it. */
-static int cut_one(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode,
-		   const struct meta_extent *extent, u64 start, u64 end)
+static int cut_one(struct meta_state *state, const struct meta_tree *tree,
+		   struct weft_m_inode *inode, const struct meta_extent *extent, u64 start, u64 end)
 {
 	u64 ino = le64_to_cpu(inode->attr.ino), extent_end = extent->offset + extent->length;
-	u64 from = start > extent->offset ? start : extent->offset, to = end < extent_end ? end : extent_end;
+	u64 from = start > extent->offset ? start : extent->offset,
+	    to = end < extent_end ? end : extent_end;
 	struct meta_extent rest = *extent;
 	bool kept = false;
 	int err;
@@ -137,8 +144,8 @@ static int cut_one(struct meta_state *state, const struct meta_tree *tree, struc
 	return kept ? 0 : meta_chunk_unref(state, extent->group, extent->number);
 }
 
-int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode, u64 start,
-		    u64 end, u64 *reached)
+int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree,
+		    struct weft_m_inode *inode, u64 start, u64 end, u64 *reached)
 {
 	u64 ino = le64_to_cpu(inode->attr.ino);
 	struct meta_extent extent;
@@ -163,14 +170,15 @@ int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree, stru
 		err = cut_one(state, tree, inode, &extent, *reached, end);
 		if (err)
 			break;
-		*reached = extent.offset + extent.length < end ? extent.offset + extent.length : end;
+		*reached =
+			extent.offset + extent.length < end ? extent.offset + extent.length : end;
 	}
 	meta_walk_end(&walk);
 	return err;
 }
 
-int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode, u64 size,
-			 u64 *reached)
+int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree,
+			 struct weft_m_inode *inode, u64 size, u64 *reached)
 {
 	u64 ino = le64_to_cpu(inode->attr.ino);
 	struct meta_extent extent;
@@ -202,8 +210,8 @@ int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree,
 }
 
 /* The extent that ends where this one begins, if both are one run of one chunk. */
-static int continued(struct meta_state *state, const struct meta_tree *tree, u64 ino, const struct meta_extent *extent,
-		     struct meta_extent *previous)
+static int continued(struct meta_state *state, const struct meta_tree *tree, u64 ino,
+		     const struct meta_extent *extent, struct meta_extent *previous)
 {
 	struct meta_walk walk;
 	int err;
@@ -215,14 +223,15 @@ static int continued(struct meta_state *state, const struct meta_tree *tree, u64
 	meta_walk_end(&walk);
 	if (err)
 		return err;
-	if (previous->offset + previous->length != extent->offset || previous->group != extent->group ||
-	    previous->number != extent->number || previous->chunk_offset + previous->length != extent->chunk_offset)
+	if (previous->offset + previous->length != extent->offset ||
+	    previous->group != extent->group || previous->number != extent->number ||
+	    previous->chunk_offset + previous->length != extent->chunk_offset)
 		return -ENOENT;
 	return 0;
 }
 
-int meta_extent_add(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode,
-		    const struct meta_extent *extent)
+int meta_extent_add(struct meta_state *state, const struct meta_tree *tree,
+		    struct weft_m_inode *inode, const struct meta_extent *extent)
 {
 	u64 ino = le64_to_cpu(inode->attr.ino);
 	struct meta_extent whole;

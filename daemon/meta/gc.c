@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * gc.c - letting go: condemned chunks whose time has come, shards of chunks being deleted, inodes without names
+ * gc.c - letting go: condemned chunks whose time has come, shards of chunks being deleted, inodes
+ * without names
  *
- *	CONDEMNED, oldest first --grace--> entry DELETING --> DELETE to every store that may hold a shard --> entry DELETED
+ *	CONDEMNED, oldest first --grace--> entry DELETING
+ *	DELETING --> DELETE to every store that may hold a shard --> entry DELETED
  *	JOB --> entry REAP, again until it is gone
  *
- * One batch of each kind is under way at a time. The state machine checks each step again, so it does not matter what a
- * former leader had begun. A shard on a store that is down waits in DELETING until the store is back; the walk passes
- * over it and comes again.
+ * One batch of each kind is under way at a time. The state machine checks each step again, so it
+ * does not matter what a former leader had begun. A shard on a store that is down waits in DELETING
+ * until the store is back; the walk passes over it and comes again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,12 +42,14 @@ struct meta_gc {
 	struct meta_key cursor; /* in DELETING */
 };
 
-static struct meta_op *begin_chunks(void (*run)(struct meta_brain *, struct meta_op *), enum weft_m_entry_type type)
+static struct meta_op *begin_chunks(void (*run)(struct meta_brain *, struct meta_op *),
+				    enum weft_m_entry_type type)
 {
 	struct weft_e_chunks body = { 0 };
 	struct meta_op *op = meta_op_alloc(run);
 
-	if (op && !meta_entry_begin(&op->entry, type) && !meta_buffer_put(&op->entry, &body, sizeof(body)))
+	if (op && !meta_entry_begin(&op->entry, type) &&
+	    !meta_buffer_put(&op->entry, &body, sizeof(body)))
 		return op;
 	meta_op_free(op);
 	return NULL;
@@ -53,7 +57,8 @@ static struct meta_op *begin_chunks(void (*run)(struct meta_brain *, struct meta
 
 static void submit_chunks(struct meta_brain *brain, struct meta_op *op, u32 count)
 {
-	((struct weft_e_chunks *)(op->entry.data + sizeof(struct weft_m_entry)))->count = cpu_to_le32(count);
+	((struct weft_e_chunks *)(op->entry.data + sizeof(struct weft_m_entry)))->count =
+		cpu_to_le32(count);
 	op->step = META_SUBMIT;
 	meta_brain_continue(brain, op);
 }
@@ -86,9 +91,11 @@ static void end_grace(struct meta_brain *brain)
 	check(brain, meta_state_read(&brain->state));
 	err = meta_walk_begin(&walk, &brain->state.txn, WEFT_MT_CONDEMNED);
 	check(brain, err);
-	for (err = meta_walk_seek(&walk, &key); !err && n < BATCH_MAX; err = meta_walk_next(&walk)) {
+	for (err = meta_walk_seek(&walk, &key); !err && n < BATCH_MAX;
+	     err = meta_walk_next(&walk)) {
 		since = meta_key_get_u64(&walk.key, 1);
-		if (walk.key.bytes[0] != brain->state.mgrp || since + brain->settings.grace_ns > now)
+		if (walk.key.bytes[0] != brain->state.mgrp ||
+		    since + brain->settings.grace_ns > now)
 			break;
 		if (!op)
 			op = begin_chunks(run_condemned, WEFT_ME_DELETING);
@@ -161,7 +168,8 @@ static void note_deleted(struct meta_gc *gc, const struct tlv *tlv)
 	if (le32_to_cpu(task.status) != WEFT_ST_OK && le32_to_cpu(task.status) != WEFT_ST_ABSENT)
 		return;
 	for (unsigned int i = 0; i < gc->n; i++)
-		if (gc->batch[i].group == le64_to_cpu(task.group) && gc->batch[i].number == le64_to_cpu(task.number) &&
+		if (gc->batch[i].group == le64_to_cpu(task.group) &&
+		    gc->batch[i].number == le64_to_cpu(task.number) &&
 		    shard.index < WEFT_SHARDS_MAX)
 			gc->batch[i].deleted |= 1u << shard.index;
 }
@@ -200,7 +208,8 @@ static void put_task(struct tlv_writer *writer, const struct meta_chunk *chunk, 
 		.cipher = chunk->head.cipher,
 		.shards = cpu_to_le32(1),
 	};
-	struct weft_c_task_shard shard = { .index = index, .store = cpu_to_le32(store), .table_crc = chunk->crcs[index] };
+	struct weft_c_task_shard shard = {
+		.index = index, .store = cpu_to_le32(store), .table_crc = chunk->crcs[index]};
 	u8 *at = tlv_reserve(writer, WEFT_C_TASK, sizeof(task) + sizeof(shard));
 
 	if (!at)
@@ -215,9 +224,12 @@ struct frames {
 	u32 n;
 };
 
-/* The shards of one chunk that can be deleted now go into their hosts' frames. True if there is one. */
-static bool plan_chunk(struct meta_brain *brain, struct frames *frames, const struct meta_chunk *chunk,
-		       const struct meta_group *group)
+/*
+ * The shards of one chunk that can be deleted now go into their hosts' frames. True if there is
+ * one.
+ */
+static bool plan_chunk(struct meta_brain *brain, struct frames *frames,
+		       const struct meta_chunk *chunk, const struct meta_group *group)
 {
 	unsigned int n = (unsigned int)chunk->head.k + chunk->head.m;
 	const struct cat_store *store;
@@ -252,7 +264,8 @@ static void send_frames(struct meta_brain *brain, struct frames *frames)
 		if (!answer)
 			continue;
 		answer->ask.offset = gc->serial;
-		if (meta_task_send(brain, catalog_host(&brain->catalog, i)->client, &frames->writers[i], answer))
+		if (meta_task_send(brain, catalog_host(&brain->catalog, i)->client,
+				   &frames->writers[i], answer))
 			meta_op_free(answer);
 		else
 			gc->waiting++;
@@ -282,7 +295,8 @@ static int collect(struct meta_brain *brain, struct frames *frames)
 			break;
 		}
 		if (plan_chunk(brain, frames, &chunk, &group))
-			gc->batch[gc->n++] = (struct deletion){ .sid = chunk.head.sid, .group = chunk.group,
+			gc->batch[gc->n++] = (struct deletion){ .sid = chunk.head.sid,
+								.group = chunk.group,
 								.number = chunk.number };
 		err = meta_walk_next(&walk);
 		gc->cursor = walk.key;
@@ -300,7 +314,8 @@ static void delete_shards(struct meta_brain *brain)
 
 	if (gc->started_ns && brain->now_ns - gc->started_ns > BATCH_NS)
 		end_batch(brain);
-	if (!brain->state.counters.deleting || gc->started_ns || !frames.n || brain->now_ns < gc->rest_until_ns)
+	if (!brain->state.counters.deleting || gc->started_ns || !frames.n ||
+	    brain->now_ns < gc->rest_until_ns)
 		return;
 	frames.writers = calloc(frames.n, sizeof(*frames.writers));
 	if (!frames.writers)
@@ -352,7 +367,8 @@ static void reap_next(struct meta_brain *brain)
 	if (err)
 		return;
 	op = meta_op_alloc(run_reaped);
-	if (!op || meta_entry_begin(&op->entry, WEFT_ME_REAP) || meta_buffer_put(&op->entry, &body, sizeof(body))) {
+	if (!op || meta_entry_begin(&op->entry, WEFT_ME_REAP) ||
+	    meta_buffer_put(&op->entry, &body, sizeof(body))) {
 		meta_op_free(op);
 		return;
 	}

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* group.c - groups: ordered lists of stores, and the numbers of the chunks in them, which ascend and never come again. */
+/*
+ * group.c - groups: ordered lists of stores, and the numbers of the chunks in them, which ascend
+ * and never come again.
+ */
 #include <errno.h>
 
 #include "base/log.h"
 #include "meta/meta.h"
 
-int meta_group_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_group *group)
+int meta_group_decode(const struct meta_key *key, const u8 *value, size_t len,
+		      struct meta_group *group)
 {
 	unsigned int slots;
 
@@ -15,7 +19,8 @@ int meta_group_decode(const struct meta_key *key, const u8 *value, size_t len, s
 		goto bad;
 	memcpy(&group->head, value, sizeof(group->head));
 	slots = (unsigned int)group->head.k + group->head.m;
-	if (!group->head.k || slots > WEFT_SHARDS_MAX || len != sizeof(group->head) + slots * sizeof(group->stores[0]))
+	if (!group->head.k || slots > WEFT_SHARDS_MAX ||
+	    len != sizeof(group->head) + slots * sizeof(group->stores[0]))
 		goto bad;
 	memcpy(group->stores, value + sizeof(group->head), slots * sizeof(group->stores[0]));
 	return 0;

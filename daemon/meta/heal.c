@@ -2,10 +2,11 @@
 /*
  * heal.c - rebuilding single shards that nobody has
  *
- * The queue is the table EXCEPTION. A walk over it with a cursor gives tasks to workers (stores' processes) that hold a
- * shard of the chunk, at most settings.rebuilds at a time each. A missing shard goes to the store of its slot, or, while
- * that is down, to another one that holds nothing of the chunk. What a worker made becomes an entry (HEALED), which
- * compares its checksum with the one that COMMIT recorded. Nothing here is remembered: a new leader walks anew.
+ * The queue is the table EXCEPTION. A walk over it with a cursor gives tasks to workers (stores'
+ * processes) that hold a shard of the chunk, at most settings.rebuilds at a time each. A missing
+ * shard goes to the store of its slot, or, while that is down, to another one that holds nothing of
+ * the chunk. What a worker made becomes an entry (HEALED), which compares its checksum with the one
+ * that COMMIT recorded. Nothing here is remembered: a new leader walks anew.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 
 #define SCAN_MAX    512u           /* records looked at in a tick */
 #define RUNNING_MAX 1024u
-#define TASK_NS     60000000000ull /* a worker that has not answered for so long is not waited for */
+#define TASK_NS     60000000000ull /* a silent worker is waited for so long */
 #define AGAIN_NS    5000000000ull  /* after a failure */
 #define SETTLE_NS   5000000000ull
 
@@ -97,7 +98,10 @@ static bool holds_host(struct meta_brain *brain, const struct plan *plan, u32 ho
 	return false;
 }
 
-/* A store that is up and holds nothing of the chunk, on a host of its own if there is one; the emptiest. 0: none. */
+/*
+ * A store that is up and holds nothing of the chunk, on a host of its own if there is one; the
+ * emptiest. 0: none.
+ */
 static u32 find_spare(struct meta_brain *brain, const struct plan *plan)
 {
 	const struct cat_store *store, *best = NULL;
@@ -108,7 +112,8 @@ static u32 find_spare(struct meta_brain *brain, const struct plan *plan)
 		if (!catalog_store_up(&brain->catalog, store) || holds(plan, i))
 			continue;
 		alone = !holds_host(brain, plan, store->host);
-		if (best && (best_alone > alone || (best_alone == alone && best->free >= store->free)))
+		if (best &&
+		    (best_alone > alone || (best_alone == alone && best->free >= store->free)))
 			continue;
 		best = store;
 		best_alone = alone;
@@ -126,7 +131,8 @@ static bool make_plan(struct meta_brain *brain, struct plan *plan)
 	plan->n = (unsigned int)plan->chunk.head.k + plan->chunk.head.m;
 	plan->readable = 0;
 	for (unsigned int i = 0; i < plan->n; i++) {
-		plan->at[i] = meta_chunk_store(&plan->chunk, (u8)i, le32_to_cpu(plan->group.stores[i]));
+		plan->at[i] =
+			meta_chunk_store(&plan->chunk, (u8)i, le32_to_cpu(plan->group.stores[i]));
 		plan->up[i] = catalog_store_up(catalog, catalog_store(catalog, plan->at[i]));
 		plan->wanted[i] = false;
 		plan->readable += plan->up[i];
@@ -199,7 +205,8 @@ static void encode_task(const struct plan *plan, struct tlv_writer *writer)
 		shard = (struct weft_c_task_shard){
 			.index = (u8)i,
 			.flags = plan->wanted[i] ? WEFT_TASK_SHARD_WANTED : 0,
-			.store = cpu_to_le32(plan->wanted[i] || plan->up[i] ? plan->at[i] : WEFT_STORE_NONE),
+			.store = cpu_to_le32(plan->wanted[i] || plan->up[i] ? plan->at[i]
+									    : WEFT_STORE_NONE),
 			.table_crc = plan->chunk.crcs[i],
 		};
 		memcpy(at + sizeof(task) + i * sizeof(shard), &shard, sizeof(shard));
@@ -211,11 +218,13 @@ static void encode_task(const struct plan *plan, struct tlv_writer *writer)
 static void run_healed(struct meta_brain *brain, struct meta_op *op)
 {
 	if (op->outcome.number)
-		log_warn("a worker made %llu shards with other checksums than the chunk's; they do not count",
+		log_warn("a worker made %llu shards with other checksums than the chunk's; they do "
+			 "not count",
 			 (unsigned long long)op->outcome.number);
 }
 
-static int add_report(struct meta_buffer *entry, const struct weft_c_task *task, const struct weft_c_task_shard *shard)
+static int add_report(struct meta_buffer *entry, const struct weft_c_task *task,
+		      const struct weft_c_task_shard *shard)
 {
 	struct weft_shard_report report = {
 		.group = task->group,
@@ -250,7 +259,8 @@ static int propose_healed(struct meta_brain *brain, const struct tlv *tlv)
 	if (!err)
 		err = meta_buffer_put(&op->entry, &body, sizeof(body));
 	for (u32 i = 0; i < count && !err; i++) {
-		memcpy(&shard, (const u8 *)tlv->data + sizeof(task) + i * sizeof(shard), sizeof(shard));
+		memcpy(&shard, (const u8 *)tlv->data + sizeof(task) + i * sizeof(shard),
+		       sizeof(shard));
 		if (!(shard.flags & WEFT_TASK_SHARD_DONE))
 			continue;
 		err = add_report(&op->entry, &task, &shard);
@@ -260,7 +270,8 @@ static int propose_healed(struct meta_brain *brain, const struct tlv *tlv)
 		meta_op_free(op);
 		return err;
 	}
-	((struct weft_e_shards *)(op->entry.data + sizeof(struct weft_m_entry)))->count = cpu_to_le32(done);
+	((struct weft_e_shards *)(op->entry.data + sizeof(struct weft_m_entry)))->count =
+		cpu_to_le32(done);
 	op->step = META_SUBMIT;
 	meta_brain_continue(brain, op);
 	return 0;
@@ -275,7 +286,9 @@ static void run_answer(struct meta_brain *brain, struct meta_op *op)
 
 	if (op->outcome.status != WEFT_ST_OK) {
 		log_debug("a rebuild failed: %s", status_text(op->outcome.status));
-		/* It stays in the list for a moment, with nobody at it: not the same again at once. */
+		/*
+		 * It stays in the list for a moment, with nobody at it: not the same again at once.
+		 */
 		if (running) {
 			running->client = 0;
 			running->started_ns = op->arrived_ns;
@@ -315,8 +328,8 @@ static int start(struct meta_brain *brain, const struct plan *plan, u64 worker)
 		meta_op_free(answer);
 		return err;
 	}
-	heal->running[heal->n++] = (struct running){ plan->chunk.group, plan->chunk.number, worker, brain->now_ns,
-						     heal->serial, false };
+	heal->running[heal->n++] = (struct running){ plan->chunk.group, plan->chunk.number, worker,
+						     brain->now_ns,     heal->serial,       false };
 	return 0;
 }
 
@@ -347,7 +360,8 @@ static void drop_late(struct meta_brain *brain)
 	struct meta_heal *heal = brain->heal;
 
 	for (unsigned int i = 0; i < heal->n;) {
-		if (brain->now_ns > heal->running[i].started_ns + (heal->running[i].cooling ? AGAIN_NS : TASK_NS))
+		if (brain->now_ns >
+		    heal->running[i].started_ns + (heal->running[i].cooling ? AGAIN_NS : TASK_NS))
 			forget(heal, &heal->running[i]);
 		else
 			i++;
@@ -371,7 +385,8 @@ void meta_heal_tick(struct meta_brain *brain)
 	err = meta_walk_seek(&walk, &heal->cursor);
 	for (unsigned int i = 0; i < SCAN_MAX && !err && heal->n < RUNNING_MAX; i++) {
 		heal->cursor = walk.key;
-		err = consider(brain, meta_key_get_u64(&walk.key, 0), meta_key_get_u64(&walk.key, sizeof(u64)));
+		err = consider(brain, meta_key_get_u64(&walk.key, 0),
+			       meta_key_get_u64(&walk.key, sizeof(u64)));
 		if (!err)
 			err = meta_walk_next(&walk);
 	}

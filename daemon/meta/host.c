@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * host.c - hosts and stores as the state knows them: numbers, names, places, addresses. Whether they are up is known to
- * the leader alone and stands nowhere here.
+ * host.c - hosts and stores as the state knows them: numbers, names, places, addresses. Whether
+ * they are up is known to the leader alone and stands nowhere here.
  */
 #include <errno.h>
 
@@ -33,12 +33,13 @@ int meta_host_get(struct meta_txn *txn, u32 id, struct meta_host *host)
 	int err;
 
 	host->host = id;
-	err = meta_get(txn, WEFT_MT_HOST, &key, &host->head, sizeof(host->head), host->strings, sizeof(host->strings),
-		       &len);
+	err = meta_get(txn, WEFT_MT_HOST, &key, &host->head, sizeof(host->head), host->strings,
+		       sizeof(host->strings), &len);
 	if (err)
 		return err;
 	if (len == le32_to_cpu(host->head.strings_len) &&
-	    meta_host_strings_ok(host->strings, len, META_HOST_ADDRESS + le32_to_cpu(host->head.addresses)))
+	    meta_host_strings_ok(host->strings, len,
+				 META_HOST_ADDRESS + le32_to_cpu(host->head.addresses)))
 		return 0;
 	log_error("the record of host %u is malformed", id);
 	return -EBADMSG;
@@ -52,7 +53,8 @@ int meta_host_put(struct meta_txn *txn, const struct meta_host *host)
 			le32_to_cpu(host->head.strings_len));
 }
 
-static int find_number(struct meta_txn *txn, enum weft_m_table table, const void *name, size_t len, u32 *number)
+static int find_number(struct meta_txn *txn, enum weft_m_table table, const void *name, size_t len,
+		       u32 *number)
 {
 	struct meta_key key = meta_key_bytes(name, len);
 	struct weft_m_number value;

@@ -2,23 +2,25 @@
 /*
  * inode.c - inodes and inline content
  *
- * An inode's record holds its attributes in the form in which they travel. The change attribute grows with every change
- * and never runs back. Content of small files and targets of symbolic links stand in a table of their own, so that a
- * stat does not drag them in.
+ * An inode's record holds its attributes in the form in which they travel. The change attribute
+ * grows with every change and never runs back. Content of small files and targets of symbolic links
+ * stand in a table of their own, so that a stat does not drag them in.
  */
 #include <errno.h>
 #include <sys/stat.h>
 
 #include "meta/meta.h"
 
-int meta_inode_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, struct weft_m_inode *inode)
+int meta_inode_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino,
+		   struct weft_m_inode *inode)
 {
 	struct meta_key key = meta_key_inode(tree, ino);
 
 	return meta_get(txn, WEFT_MT_INODE, &key, inode, sizeof(*inode), NULL, 0, NULL);
 }
 
-int meta_inode_put(struct meta_txn *txn, const struct meta_tree *tree, const struct weft_m_inode *inode)
+int meta_inode_put(struct meta_txn *txn, const struct meta_tree *tree,
+		   const struct weft_m_inode *inode)
 {
 	struct meta_key key = meta_key_inode(tree, le64_to_cpu(inode->attr.ino));
 
@@ -27,7 +29,8 @@ int meta_inode_put(struct meta_txn *txn, const struct meta_tree *tree, const str
 
 static u64 next_ino(struct meta_state *state)
 {
-	u64 site = le32_to_cpu(state->cluster.site), incarnation = le32_to_cpu(state->cluster.incarnation);
+	u64 site = le32_to_cpu(state->cluster.site),
+	    incarnation = le32_to_cpu(state->cluster.incarnation);
 
 	le64_add(&state->counters.ino, 1);
 	return site << (WEFT_ID_COUNTER_BITS + WEFT_ID_INCARN_BITS + WEFT_ID_MGRP_BITS) |
@@ -35,7 +38,8 @@ static u64 next_ino(struct meta_state *state)
 	       incarnation << WEFT_ID_COUNTER_BITS | le64_to_cpu(state->counters.ino);
 }
 
-void meta_inode_init(struct meta_state *state, struct weft_m_inode *inode, const struct weft_create *create)
+void meta_inode_init(struct meta_state *state, struct weft_m_inode *inode,
+		     const struct weft_create *create)
 {
 	struct weft_attr *attr = &inode->attr;
 	bool dir = S_ISDIR(le32_to_cpu(create->mode));
@@ -44,7 +48,8 @@ void meta_inode_init(struct meta_state *state, struct weft_m_inode *inode, const
 	attr->ino = cpu_to_le64(next_ino(state));
 	attr->change = cpu_to_le64(1);
 	attr->atime_sec = attr->mtime_sec = attr->ctime_sec = attr->btime_sec = create->time.sec;
-	attr->atime_nsec = attr->mtime_nsec = attr->ctime_nsec = attr->btime_nsec = create->time.nsec;
+	attr->atime_nsec = attr->mtime_nsec = attr->ctime_nsec = attr->btime_nsec =
+		create->time.nsec;
 	attr->mode = create->mode;
 	attr->uid = create->uid;
 	attr->gid = create->gid;
@@ -88,14 +93,16 @@ int meta_inode_del(struct meta_txn *txn, const struct meta_tree *tree, u64 ino)
 	return meta_del(txn, WEFT_MT_INODE, &key);
 }
 
-int meta_inline_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, void *data, size_t max, size_t *len)
+int meta_inline_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, void *data,
+		    size_t max, size_t *len)
 {
 	struct meta_key key = meta_key_inode(tree, ino);
 
 	return meta_get(txn, WEFT_MT_INLINE, &key, NULL, 0, data, max, len);
 }
 
-int meta_inline_put(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, const void *data, size_t len)
+int meta_inline_put(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, const void *data,
+		    size_t len)
 {
 	struct meta_key key = meta_key_inode(tree, ino);
 

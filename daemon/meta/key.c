@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* key.c - keys of the metadata tables: numbers in big-endian order one after the other, as uapi/weft_meta.h lists them. */
+/*
+ * key.c - keys of the metadata tables: numbers in big-endian order one after the other, as
+ * uapi/weft_meta.h lists them.
+ */
 #include "meta/db.h"
 
 static void add_u8(struct meta_key *key, u8 value)

@@ -2,11 +2,12 @@
 /*
  * map.c - what bridges and stores are told of the cluster: hosts with addresses, stores, groups
  *
- * Every object of the catalog says in which version of the map it changed last; every watcher, up to which version it was
- * told. A frame without VERSION adds to what a watcher knows. A whole map comes in several frames, the last one with
- * VERSION: what none of them named is gone.
+ * Every object of the catalog says in which version of the map it changed last; every watcher, up
+ * to which version it was told. A frame without VERSION adds to what a watcher knows. A whole map
+ * comes in several frames, the last one with VERSION: what none of them named is gone.
  *
- * Brain thread. A frame that a watcher's connection does not take makes it begin anew, with a whole map.
+ * Brain thread. A frame that a watcher's connection does not take makes it begin anew, with a whole
+ * map.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -81,13 +82,16 @@ static void put_host(struct tlv_writer *writer, const struct cat_host *host)
 		at = add_text(at, host->address[i]);
 }
 
-static void put_store(struct meta_brain *brain, struct tlv_writer *writer, const struct cat_store *store)
+static void put_store(struct meta_brain *brain, struct tlv_writer *writer,
+		      const struct cat_store *store)
 {
 	const struct cat_host *host = catalog_host(&brain->catalog, store->host);
 	struct weft_c_store record = {
 		.store = cpu_to_le32(store->store),
 		.host = cpu_to_le32(store->host),
-		.state = cpu_to_le32(host && catalog_store_up(&brain->catalog, store) ? host->state : WEFT_HOST_DOWN),
+		.state = cpu_to_le32(host && catalog_store_up(&brain->catalog, store)
+					     ? host->state
+					     : WEFT_HOST_DOWN),
 		.capacity = cpu_to_le64(store->capacity),
 		.free = cpu_to_le64(store->free),
 	};
@@ -106,7 +110,10 @@ static u64 most_free(const struct meta_brain *brain)
 	return most;
 }
 
-/* Free space of its fullest store in thousandths of the emptiest store of all: for taking groups in turn. */
+/*
+ * Free space of its fullest store in thousandths of the emptiest store of all: for taking groups in
+ * turn.
+ */
 static u32 weight(struct meta_brain *brain, const struct cat_group *group, u64 most)
 {
 	u64 least = UINT64_MAX;
@@ -121,7 +128,8 @@ static u32 weight(struct meta_brain *brain, const struct cat_group *group, u64 m
 	return 1 + (u32)(least / (most / 999 + 1));
 }
 
-static void put_group(struct meta_brain *brain, struct tlv_writer *writer, struct cat_group *group, u64 most)
+static void put_group(struct meta_brain *brain, struct tlv_writer *writer, struct cat_group *group,
+		      u64 most)
 {
 	unsigned int slots = (unsigned int)group->k + group->m;
 	struct weft_c_group head = {
@@ -144,7 +152,10 @@ static void put_group(struct meta_brain *brain, struct tlv_writer *writer, struc
 	memcpy(at + sizeof(head), stores, slots * sizeof(*stores));
 }
 
-/* All that changed after the watcher's version. Hosts first: a store is told of with its host known. */
+/*
+ * All that changed after the watcher's version. Hosts first: a store is told of with its host
+ * known.
+ */
 static int tell(struct meta_brain *brain, struct watcher *watcher)
 {
 	struct meta_catalog *catalog = &brain->catalog;
@@ -195,7 +206,8 @@ void meta_map_flush(struct meta_brain *brain)
 	struct meta_map *map = brain->map;
 
 	for (size_t i = 0; i < map->n; i++)
-		if (map->watchers[i].version < brain->catalog.version && tell(brain, &map->watchers[i]))
+		if (map->watchers[i].version < brain->catalog.version &&
+		    tell(brain, &map->watchers[i]))
 			log_warn("out of memory; a change of the cluster's map is told later");
 }
 

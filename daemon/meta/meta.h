@@ -2,9 +2,10 @@
 /*
  * meta.h - the metadata state machine: tables, entries, apply, reads
  *
- * Apply is a function of (state, entry) alone: no clock, no randomness, no memory of earlier calls, nothing of this
- * machine. Every function below returns 0, -ENOENT where it says so, or another negative errno, which is an error of this
- * machine: whoever applies must stop at it. What a request comes to is an enum weft_status, a result like any other.
+ * Apply is a function of (state, entry) alone: no clock, no randomness, no memory of earlier calls,
+ * nothing of this machine. Every function below returns 0, -ENOENT where it says so, or another
+ * negative errno, which is an error of this machine: whoever applies must stop at it. What a
+ * request comes to is an enum weft_status, a result like any other.
  *
  * Threading: one thread owns a meta_state and calls everything here but meta_request_parse().
  */
@@ -17,18 +18,23 @@
 
 typedef int64_t s64;
 
-#define META_MORE      0x10000	/* outcome: the same entry has to be proposed again, it goes on where it stopped */
+#define META_MORE \
+	0x10000 /* outcome: the same entry has to be proposed again, it goes on where it stopped */
 #define META_LINK_MAX  0x7fffffffu
 #define META_SIZE_MAX  0x7fffffffffffffffULL
 #define META_STRINGS_MAX 8192u	/* of a host: name, labels and addresses */
 
 /* Faults that tests plant; each must be found by one of them. Zero outside tests. */
 #define META_BUG_RERUN_REPEATS 0x0001u	/* run a repeated request again instead of answering it */
-#define META_BUG_DROP_LOG      0x0002u	/* tell the log that it may drop entries before the state is synced */
+#define META_BUG_DROP_LOG \
+	0x0002u /* tell the log that it may drop entries before the state is synced */
 #define META_BUG_LOSE_REF      0x0004u	/* forget a reference when an extent is split */
 extern unsigned int meta_bugs;
 
-/* Told about what is also kept in memory by whoever serves the state. Called in apply, inside the transaction. */
+/*
+ * Told about what is also kept in memory by whoever serves the state. Called in apply, inside the
+ * transaction.
+ */
 struct meta_hooks {
 	void (*host)(void *owner, u32 host);
 	void (*store)(void *owner, u32 store);
@@ -46,14 +52,14 @@ struct meta_state {
 	u64 index;		/* last entry applied */
 	u64 term;
 	u64 time_ns;		/* of that entry */
-	u64 hash;		/* as of the last commit; inside a write transaction txn.hash counts */
+	u64 hash; /* as of the last commit; inside a write transaction txn.hash counts */
 	u64 durable_index;	/* covered by the last meta_state_sync() */
 	u64 durable_term;
 	bool formed;		/* the cluster exists */
 	struct weft_m_cluster cluster;
 	char cluster_name[256];
 	struct weft_m_counters counters;
-	u64 budget;		/* value of txn.written that the entry being applied should not pass */
+	u64 budget; /* value of txn.written that the entry being applied should not pass */
 	const struct meta_hooks *hooks;
 	void *owner;
 };
@@ -71,15 +77,18 @@ void meta_outcome_free(struct meta_outcome *outcome);
 /* ---- state.c: transactions around apply, cluster and counters ---- */
 
 /* hooks may be NULL. 0 or negative errno, logged. */
-int meta_state_open(struct meta_state *state, const char *dir, u64 map_size, const struct meta_hooks *hooks,
-		    void *owner);
+int meta_state_open(struct meta_state *state, const char *dir, u64 map_size,
+		    const struct meta_hooks *hooks, void *owner);
 void meta_state_close(struct meta_state *state);
 /* Have a transaction to read from: the open write transaction, else a read transaction. */
 int meta_state_read(struct meta_state *state);
 /* End a read transaction, so that it pins no pages. */
 void meta_state_idle(struct meta_state *state);
 int meta_state_write(struct meta_state *state);
-/* Commit what was applied; nothing happens if there is nothing. The tables then hold everything up to state->index. */
+/*
+ * Commit what was applied; nothing happens if there is nothing. The tables then hold everything up
+ * to state->index.
+ */
 int meta_state_commit(struct meta_state *state);
 /* Commit and make durable: durable_index says what the log may drop. */
 int meta_state_sync(struct meta_state *state);
@@ -109,10 +118,13 @@ static inline u64 meta_budget_left(const struct meta_state *state)
 
 /* ---- inode.c ---- */
 
-int meta_inode_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, struct weft_m_inode *inode);
-int meta_inode_put(struct meta_txn *txn, const struct meta_tree *tree, const struct weft_m_inode *inode);
+int meta_inode_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino,
+		   struct weft_m_inode *inode);
+int meta_inode_put(struct meta_txn *txn, const struct meta_tree *tree,
+		   const struct weft_m_inode *inode);
 /* A new one with a number of its own; not yet put. */
-void meta_inode_init(struct meta_state *state, struct weft_m_inode *inode, const struct weft_create *create);
+void meta_inode_init(struct meta_state *state, struct weft_m_inode *inode,
+		     const struct weft_create *create);
 /* Changed at time: ctime and the change attribute. */
 void meta_inode_touch(struct weft_m_inode *inode, const struct weft_time *time);
 /* A directory's content changed: mtime too. */
@@ -122,8 +134,10 @@ bool meta_inode_is_file(const struct weft_m_inode *inode);
 /* The record and the inline content. */
 int meta_inode_del(struct meta_txn *txn, const struct meta_tree *tree, u64 ino);
 /* Inline content or target: up to max bytes to data. -ENOENT: none. */
-int meta_inline_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, void *data, size_t max, size_t *len);
-int meta_inline_put(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, const void *data, size_t len);
+int meta_inline_get(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, void *data,
+		    size_t max, size_t *len);
+int meta_inline_put(struct meta_txn *txn, const struct meta_tree *tree, u64 ino, const void *data,
+		    size_t len);
 /* 0 also if there was none. */
 int meta_inline_del(struct meta_txn *txn, const struct meta_tree *tree, u64 ino);
 
@@ -136,14 +150,14 @@ struct meta_dirent {
 };
 
 /* -ENOENT: no such name. */
-int meta_dirent_find(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16], u64 dir,
-		     const void *name, size_t len, struct meta_dirent *dirent);
+int meta_dirent_find(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16],
+		     u64 dir, const void *name, size_t len, struct meta_dirent *dirent);
 /* -EXFULL: 256 names with this name's hash. The caller knows that the name is not there. */
-int meta_dirent_add(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16], u64 dir,
-		    const void *name, size_t len, u64 ino, u32 type);
+int meta_dirent_add(struct meta_txn *txn, const struct meta_tree *tree, const u8 name_key[16],
+		    u64 dir, const void *name, size_t len, u64 ino, u32 type);
 /* Make the entry at position lead to another inode. */
-int meta_dirent_set(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 position, const void *name,
-		    size_t len, u64 ino, u32 type);
+int meta_dirent_set(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 position,
+		    const void *name, size_t len, u64 ino, u32 type);
 int meta_dirent_del(struct meta_txn *txn, const struct meta_tree *tree, u64 dir, u64 position);
 /* Where the names with this name's hash begin. Pure. */
 u64 meta_dirent_position(const u8 name_key[16], const void *name, size_t len);
@@ -161,19 +175,26 @@ struct meta_extent {
 /* The first extent that ends behind offset; -ENOENT: none. The walk stands on it. */
 int meta_extent_first(struct meta_walk *walk, const struct meta_tree *tree, u64 ino, u64 offset,
 		      struct meta_extent *extent);
-int meta_extent_next(struct meta_walk *walk, const struct meta_tree *tree, u64 ino, struct meta_extent *extent);
+int meta_extent_next(struct meta_walk *walk, const struct meta_tree *tree, u64 ino,
+		     struct meta_extent *extent);
 /*
- * Take [start, end) away from an inode, from its beginning, within the budget. *reached: everything below it is gone (end
- * if all). inode.bytes follows; references are dropped.
+ * Take [start, end) away from an inode, from its beginning, within the budget. *reached: everything
+ * below it is gone (end if all). inode.bytes follows; references are dropped.
  */
-int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode, u64 start,
-		    u64 end, u64 *reached);
-/* Take everything from size on away, from the tail, within the budget. *reached: nothing is left from there on. */
-int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode, u64 size,
-			 u64 *reached);
-/* Put an extent where there is none; it becomes one with what it continues, else its chunk gets a reference. */
-int meta_extent_add(struct meta_state *state, const struct meta_tree *tree, struct weft_m_inode *inode,
-		    const struct meta_extent *extent);
+int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree,
+		    struct weft_m_inode *inode, u64 start, u64 end, u64 *reached);
+/*
+ * Take everything from size on away, from the tail, within the budget. *reached: nothing is left
+ * from there on.
+ */
+int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree,
+			 struct weft_m_inode *inode, u64 size, u64 *reached);
+/*
+ * Put an extent where there is none; it becomes one with what it continues, else its chunk gets a
+ * reference.
+ */
+int meta_extent_add(struct meta_state *state, const struct meta_tree *tree,
+		    struct weft_m_inode *inode, const struct meta_extent *extent);
 
 /* ---- chunk.c ---- */
 
@@ -187,9 +208,14 @@ struct meta_chunk {
 };
 
 int meta_chunk_get(struct meta_txn *txn, u64 group, u64 number, struct meta_chunk *chunk);
-int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_chunk *chunk);
-/* Put a chunk that was changed (old: as it was; NULL: a new one): the exception queue and the totals follow. */
-int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk, const struct meta_chunk *old);
+int meta_chunk_decode(const struct meta_key *key, const u8 *value, size_t len,
+		      struct meta_chunk *chunk);
+/*
+ * Put a chunk that was changed (old: as it was; NULL: a new one): the exception queue and the
+ * totals follow.
+ */
+int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk,
+		   const struct meta_chunk *old);
 int meta_chunk_ref(struct meta_state *state, u64 group, u64 number);
 /* The last reference condemns it. */
 int meta_chunk_unref(struct meta_state *state, u64 group, u64 number);
@@ -199,10 +225,14 @@ int meta_chunk_condemn(struct meta_state *state, struct meta_chunk *chunk);
 int meta_chunk_delete_begin(struct meta_state *state, struct meta_chunk *chunk);
 /* Its shards are gone. */
 int meta_chunk_delete_end(struct meta_state *state, const struct meta_chunk *chunk);
-/* Where shard index is: the exception's store (0: missing) or, without exception, slot_store. Pure. */
+/*
+ * Where shard index is: the exception's store (0: missing) or, without exception, slot_store. Pure.
+ */
 u32 meta_chunk_store(const struct meta_chunk *chunk, u8 index, u32 slot_store);
 unsigned int meta_chunk_missing(const struct meta_chunk *chunk);
-/* Say that shard index is on store (WEFT_STORE_NONE: nowhere); slot_store needs no exception. Pure. */
+/*
+ * Say that shard index is on store (WEFT_STORE_NONE: nowhere); slot_store needs no exception. Pure.
+ */
 void meta_chunk_set_store(struct meta_chunk *chunk, u8 index, u32 store, u32 slot_store);
 
 /* ---- group.c ---- */
@@ -214,7 +244,8 @@ struct meta_group {
 };
 
 int meta_group_get(struct meta_txn *txn, u64 id, struct meta_group *group);
-int meta_group_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_group *group);
+int meta_group_decode(const struct meta_key *key, const u8 *value, size_t len,
+		      struct meta_group *group);
 int meta_group_put(struct meta_txn *txn, const struct meta_group *group);
 
 /* ---- session.c ---- */
@@ -227,7 +258,8 @@ struct meta_session {
 
 int meta_session_get(struct meta_txn *txn, u64 id, struct meta_session *session);
 int meta_session_put(struct meta_txn *txn, const struct meta_session *session);
-int meta_session_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_session *session);
+int meta_session_decode(const struct meta_key *key, const u8 *value, size_t len,
+			struct meta_session *session);
 /* -ENOENT: no such mount. */
 int meta_session_find(struct meta_txn *txn, u8 mgrp, const u8 client[16], u64 *session);
 
@@ -244,8 +276,12 @@ int meta_slot_put(struct meta_txn *txn, u64 session, u32 slot, const struct meta
 
 /* Nothing names the inode any more; session may hold it open. */
 int meta_orphan_add(struct meta_state *state, const struct meta_tree *tree, u64 session, u64 ino);
-/* The session holds it no longer: reap it, now if that is little work, else as a job. -ENOENT: was no orphan of it. */
-int meta_orphan_release(struct meta_state *state, const struct meta_tree *tree, u64 session, u64 ino);
+/*
+ * The session holds it no longer: reap it, now if that is little work, else as a job. -ENOENT: was
+ * no orphan of it.
+ */
+int meta_orphan_release(struct meta_state *state, const struct meta_tree *tree, u64 session,
+			u64 ino);
 /* One step of reaping; *done: the inode is gone. */
 int meta_orphan_reap(struct meta_state *state, const struct meta_tree *tree, u64 ino, bool *done);
 
@@ -259,7 +295,8 @@ struct meta_volume {
 
 int meta_volume_get(struct meta_txn *txn, u64 id, struct meta_volume *volume);
 int meta_volume_put(struct meta_txn *txn, const struct meta_volume *volume);
-int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_volume *volume);
+int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len,
+		       struct meta_volume *volume);
 int meta_volume_find(struct meta_txn *txn, const char *name, u64 *volume);
 /* Add to what a volume holds. */
 int meta_volume_account(struct meta_state *state, u64 volume, s64 files, s64 bytes);
@@ -269,7 +306,8 @@ int meta_volume_account(struct meta_state *state, u64 volume, s64 files, s64 byt
 struct meta_host {
 	u32 host;
 	struct weft_m_host head;
-	char strings[META_STRINGS_MAX];	/* name, region, datacenter, rack, addresses: each with its NUL */
+	/* Name, region, datacenter, rack, addresses: each with its NUL. */
+	char strings[META_STRINGS_MAX];
 };
 
 struct meta_store {
@@ -320,20 +358,27 @@ void meta_buffer_free(struct meta_buffer *buffer);
 void *meta_buffer_add(struct meta_buffer *buffer, size_t len);
 int meta_buffer_put(struct meta_buffer *buffer, const void *data, size_t len);
 
-/* Begin an entry in an empty buffer; its body is added behind, then meta_entry_end() completes it. */
+/*
+ * Begin an entry in an empty buffer; its body is added behind, then meta_entry_end() completes it.
+ */
 int meta_entry_begin(struct meta_buffer *buffer, enum weft_m_entry_type type);
 void meta_entry_end(struct meta_buffer *buffer, u64 time_ns);
 struct weft_m_entry *meta_entry_head(struct meta_buffer *buffer);
-/* -EBADMSG: no entry of a kind that this version knows: the log is damaged, or newer than this program. */
+/*
+ * -EBADMSG: no entry of a kind that this version knows: the log is damaged, or newer than this
+ * program.
+ */
 int meta_entry_decode(const void *bytes, size_t len, struct meta_entry *entry);
 /* The fixed part of a body and what stands behind it: NULL if the body is shorter. */
-const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, const u8 **tail, size_t *tail_len);
+const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, const u8 **tail,
+			    size_t *tail_len);
 
 /* ---- apply.c and apply_*.c ---- */
 
 /*
- * Apply entry number index. Entries at or below state->index are skipped: outcome->status is then OK without an answer.
- * 0: applied, outcome says what it came to. Negative: the state is not to be used any further.
+ * Apply entry number index. Entries at or below state->index are skipped: outcome->status is then
+ * OK without an answer. 0: applied, outcome says what it came to. Negative: the state is not to be
+ * used any further.
  */
 int meta_apply(struct meta_state *state, u64 index, u64 term, const void *bytes, size_t len,
 	       struct meta_outcome *outcome);
@@ -362,21 +407,36 @@ int meta_apply_commit(struct meta_apply *apply);
 int meta_apply_shards(struct meta_apply *apply);
 int meta_apply_umount(struct meta_apply *apply);
 
-/* The slot of a COMMIT that will not go on: chunks that it brought and nothing refers to are condemned. */
+/*
+ * The slot of a COMMIT that will not go on: chunks that it brought and nothing refers to are
+ * condemned.
+ */
 int meta_commit_abandon(struct meta_state *state, const struct meta_slot *slot);
 
-int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_group_create(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_group_set(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_mount(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_session_end(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_reap(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_healed(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_deleting(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
-int meta_apply_deleted(struct meta_state *state, const struct meta_entry *entry, struct meta_outcome *outcome);
+int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *entry,
+			    struct meta_outcome *outcome);
+int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry,
+			     struct meta_outcome *outcome);
+int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry,
+			struct meta_outcome *outcome);
+int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entry,
+			 struct meta_outcome *outcome);
+int meta_apply_group_create(struct meta_state *state, const struct meta_entry *entry,
+			    struct meta_outcome *outcome);
+int meta_apply_group_set(struct meta_state *state, const struct meta_entry *entry,
+			 struct meta_outcome *outcome);
+int meta_apply_mount(struct meta_state *state, const struct meta_entry *entry,
+		     struct meta_outcome *outcome);
+int meta_apply_session_end(struct meta_state *state, const struct meta_entry *entry,
+			   struct meta_outcome *outcome);
+int meta_apply_reap(struct meta_state *state, const struct meta_entry *entry,
+		    struct meta_outcome *outcome);
+int meta_apply_healed(struct meta_state *state, const struct meta_entry *entry,
+		      struct meta_outcome *outcome);
+int meta_apply_deleting(struct meta_state *state, const struct meta_entry *entry,
+			struct meta_outcome *outcome);
+int meta_apply_deleted(struct meta_state *state, const struct meta_entry *entry,
+		       struct meta_outcome *outcome);
 /* One step of ending a session; used by SESSION_END and UMOUNT. OK or META_MORE. */
 int meta_session_end_step(struct meta_state *state, struct meta_session *session);
 
@@ -400,15 +460,19 @@ struct meta_ask {
 };
 
 /*
- * Check a request's payload. Becomes an entry in buffer (ask->entry; time and end are the caller's), or an ask. Returns an
- * enum weft_status; *why: a static sentence if it is not OK. Pure.
+ * Check a request's payload. Becomes an entry in buffer (ask->entry; time and end are the
+ * caller's), or an ask. Returns an enum weft_status; *why: a static sentence if it is not OK. Pure.
  */
 u32 meta_request_parse(u16 op, u64 session, u64 sequence, u32 slot, const void *payload, size_t len,
 		       struct meta_buffer *buffer, struct meta_ask *ask, const char **why);
 
 /* ---- read.c ---- */
 
-/* Answer a request that reads, for the mount with this session. A negative errno is of this machine. */
-int meta_read(struct meta_state *state, u64 session, const struct meta_ask *ask, struct meta_outcome *outcome);
+/*
+ * Answer a request that reads, for the mount with this session. A negative errno is of this
+ * machine.
+ */
+int meta_read(struct meta_state *state, u64 session, const struct meta_ask *ask,
+	      struct meta_outcome *outcome);
 
 #endif

@@ -2,9 +2,10 @@
 /*
  * mount.c - who has a volume mounted
  *
- * A volume has one mount at a time. A second client is told who has it; only when the first has been silent for the
- * session's whole time is its session ended, by an entry, and the volume given away. Ending it first fences it: none of
- * its requests is accepted after that entry, wherever it comes back to life.
+ * A volume has one mount at a time. A second client is told who has it; only when the first has
+ * been silent for the session's whole time is its session ended, by an entry, and the volume given
+ * away. Ending it first fences it: none of its requests is accepted after that entry, wherever it
+ * comes back to life.
  */
 #include <errno.h>
 
@@ -50,13 +51,14 @@ static bool is_expired(struct meta_brain *brain, const struct cat_session *holde
 	return !holder || now - holder->renewed_ns > brain->settings.session_ns;
 }
 
-static void refuse_busy(struct meta_brain *brain, struct meta_op *op, const struct cat_volume *volume,
-			const struct cat_session *holder, u64 now)
+static void refuse_busy(struct meta_brain *brain, struct meta_op *op,
+			const struct cat_volume *volume, const struct cat_session *holder, u64 now)
 {
 	u64 silent = (now - holder->renewed_ns) / SECOND_NS;
 
 	meta_op_refuse(op, WEFT_ST_VOLUME_BUSY, WEFT_P_TEXT,
-		       "host %s has volume %s mounted and was heard of %llu s ago; unmount it there, or wait until it has been silent for %llu s",
+		       "host %s has volume %s mounted and was heard of %llu s ago; unmount it "
+		       "there, or wait until it has been silent for %llu s",
 		       holder->name, volume->name, (unsigned long long)silent,
 		       (unsigned long long)(brain->settings.session_ns / SECOND_NS));
 }
@@ -72,19 +74,23 @@ void meta_run_mount(struct meta_brain *brain, struct meta_op *op)
 
 	if (op->phase == MOUNT_MADE) {
 		if (op->outcome.status == WEFT_ST_OK)
-			meta_brain_event(brain, "mount", "host %s mounted volume %s", op->client->name, op->ask.name);
+			meta_brain_event(brain, "mount", "host %s mounted volume %s",
+					 op->client->name, op->ask.name);
 		/* Somebody else was faster: he has it now. */
 		if (op->outcome.status != WEFT_ST_VOLUME_BUSY)
 			return;
 	}
 	if (!volume) {
 		meta_op_refuse(op, WEFT_ST_NO_VOLUME, WEFT_P_TEXT,
-			       "the cluster has no volume %s; \"weft volume list\" shows those that it has", op->ask.name);
+			       "the cluster has no volume %s; \"weft volume list\" shows those "
+			       "that it has",
+			       op->ask.name);
 		return;
 	}
 	err = meta_state_read(&brain->state);
 	if (!err)
-		err = meta_session_find(&brain->state.txn, brain->state.mgrp, op->ask.client, &session);
+		err = meta_session_find(&brain->state.txn, brain->state.mgrp, op->ask.client,
+					&session);
 	if (err && err != -ENOENT)
 		meta_brain_fatal(brain, "reading", err);
 	holder = catalog_session(&brain->catalog, volume->session);
@@ -94,7 +100,8 @@ void meta_run_mount(struct meta_brain *brain, struct meta_op *op)
 			return;
 		}
 		if (holder)
-			meta_brain_event(brain, "session", "host %s has been silent; volume %s is taken from it",
+			meta_brain_event(brain, "session",
+					 "host %s has been silent; volume %s is taken from it",
 					 holder->name, volume->name);
 		op->phase = MOUNT_ENDED;
 		err = propose_end(op, volume->session);
@@ -103,7 +110,8 @@ void meta_run_mount(struct meta_brain *brain, struct meta_op *op)
 		err = propose_mount(op, volume);
 	}
 	if (err)
-		meta_op_refuse(op, WEFT_ST_NOMEM, WEFT_P_TEXT, "the metadata service is out of memory");
+		meta_op_refuse(op, WEFT_ST_NOMEM, WEFT_P_TEXT,
+			       "the metadata service is out of memory");
 }
 
 /* Answers with the sessions that are alive. */

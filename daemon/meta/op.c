@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* op.c - what passes between the threads of the metadata service, and the queues in which it waits */
+/*
+ * op.c - what passes between the threads of the metadata service, and the queues in which it waits
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,7 +67,8 @@ void meta_queue_put(struct meta_queue *queue, struct meta_op *op)
 
 struct meta_op *meta_queue_take(struct meta_queue *queue, u64 deadline_ns)
 {
-	struct timespec until = { (time_t)(deadline_ns / SECOND_NS), (long)(deadline_ns % SECOND_NS) };
+	struct timespec until = { (time_t)(deadline_ns / SECOND_NS),
+				  (long)(deadline_ns % SECOND_NS) };
 	struct meta_op *first;
 
 	pthread_mutex_lock(&queue->lock);

@@ -2,10 +2,11 @@
 /*
  * orphan.c - inodes that no name leads to
  *
- *	last name gone --> ORPHAN (the session may have it open) --FORGET or the session's end--> JOB --steps--> gone
+ *	last name gone --> ORPHAN (the session may have it open)
+ *	ORPHAN --FORGET or the session's end--> JOB --steps--> gone
  *
- * An inode with nlink 0 stands in exactly one of the two tables. A step takes extents from the tail, so that what is left
- * between two steps is a shorter file and never one with holes.
+ * An inode with nlink 0 stands in exactly one of the two tables. A step takes extents from the
+ * tail, so that what is left between two steps is a shorter file and never one with holes.
  */
 #include <errno.h>
 
@@ -50,9 +51,11 @@ static int reap_step(struct meta_state *state, const struct meta_tree *tree, u64
 	return meta_inode_del(&state->txn, tree, ino);
 }
 
-int meta_orphan_release(struct meta_state *state, const struct meta_tree *tree, u64 session, u64 ino)
+int meta_orphan_release(struct meta_state *state, const struct meta_tree *tree, u64 session,
+			u64 ino)
 {
-	struct meta_key key = meta_key_orphan(tree, session, ino), job = meta_key_job(tree, WEFT_MJ_REAP, ino);
+	struct meta_key key = meta_key_orphan(tree, session, ino),
+			job = meta_key_job(tree, WEFT_MJ_REAP, ino);
 	struct weft_m_mark mark = { .time_ns = cpu_to_le64(state->time_ns) };
 	bool done;
 	int err;

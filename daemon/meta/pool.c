@@ -2,14 +2,15 @@
 /*
  * pool.c - the groups that chunks are written to
  *
- * For each volume the pool keeps open groups of two classes, (k, m) and (1, m) for small chunks. When fewer than k + m
- * stores are up there are narrower ones: the same m and the widest k that the stores allow. Below 1 + m stores a volume
- * that allows it gets as many copies as there are stores; the redundancy that a chunk got is that of its group, so COMMIT
- * needs no exception. A group with a store that is not up is closed for new chunks and opened again when all are back;
- * narrow groups are closed while whole ones can be had.
+ * For each volume the pool keeps open groups of two classes, (k, m) and (1, m) for small chunks.
+ * When fewer than k + m stores are up there are narrower ones: the same m and the widest k that the
+ * stores allow. Below 1 + m stores a volume that allows it gets as many copies as there are stores;
+ * the redundancy that a chunk got is that of its group, so COMMIT needs no exception. A group with
+ * a store that is not up is closed for new chunks and opened again when all are back; narrow groups
+ * are closed while whole ones can be had.
  *
- * Which stores form a group is decided by placement (pure); here is when one is made, opened or closed. At most
- * STEP_MAX entries are proposed in a tick.
+ * Which stores form a group is decided by placement (pure); here is when one is made, opened or
+ * closed. At most STEP_MAX entries are proposed in a tick.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #define STEP_MAX     64u
 #define TARGET_MIN   16u
 #define TARGET_MAX   256u
-#define SLOTS_STORE  100u          /* slots of a store, in all groups, that a large cluster aims at */
+#define SLOTS_STORE  100u /* slots of a store, in all groups, that a large cluster aims at */
 #define SETTLE_NS    5000000000ull /* a new leader hears of everybody before it closes anything */
 
 struct meta_pool {
@@ -49,7 +50,8 @@ static u32 domain(const char *region, const char *datacenter, const char *rack)
 	return hash ? hash : 1;
 }
 
-static void describe(struct meta_brain *brain, const struct cat_store *store, struct placement_store *out)
+static void describe(struct meta_brain *brain, const struct cat_store *store,
+		     struct placement_store *out)
 {
 	const struct cat_host *host = catalog_host(&brain->catalog, store->host);
 	const char *region = "", *datacenter = "", *rack = "";
@@ -69,7 +71,9 @@ static void describe(struct meta_brain *brain, const struct cat_store *store, st
 		.capacity = store->capacity,
 		.free = store->free,
 		.uptime = detector_uptime(brain->detector, store->host, brain->now_ns),
-		.error_rate = store->errors ? (double)store->errors / (double)(store->errors + store->shards + 1) : 0,
+		.error_rate = store->errors ? (double)store->errors /
+						      (double)(store->errors + store->shards + 1)
+					    : 0,
 		.latency_us = store->usec,
 		.slots = store->slots,
 		.open_load = store->open_slots,
@@ -133,18 +137,22 @@ static u16 group_flags(const struct cat_volume *volume, u8 want_k, u8 k, u8 m)
 	return flags;
 }
 
-/* Make an entry for a group. collect() has been called. 0, -ENOSPC with report->text, or -ENOMEM. */
-static int propose_group(struct meta_brain *brain, struct meta_op *op, const struct cat_volume *volume, u8 want_k, u8 k,
-			 u8 m, const u32 *avoid, size_t n_avoid, struct placement_report *report)
+/*
+ * Make an entry for a group. collect() has been called. 0, -ENOSPC with report->text, or -ENOMEM.
+ */
+static int propose_group(struct meta_brain *brain, struct meta_op *op,
+			 const struct cat_volume *volume, u8 want_k, u8 k, u8 m, const u32 *avoid,
+			 size_t n_avoid, struct placement_report *report)
 {
 	struct meta_pool *pool = brain->pool;
 	struct weft_e_group body = { .domain = cpu_to_le64(volume->volume), .k = k, .m = m,
-				     .flags = cpu_to_le16(group_flags(volume, want_k, k, m)) };
+				      .flags = cpu_to_le16(group_flags(volume, want_k, k, m)) };
 	u32 stores[PLACEMENT_MAX];
 	__le32 slots[PLACEMENT_MAX];
 	int err;
 
-	err = placement_choose(pool->stores, pool->n_stores, k, m, false, avoid, n_avoid, pool->seed++, stores, report);
+	err = placement_choose(pool->stores, pool->n_stores, k, m, false, avoid, n_avoid,
+			       pool->seed++, stores, report);
 	if (err)
 		return err;
 	for (unsigned int i = 0; i < (unsigned int)k + m; i++)
@@ -169,12 +177,13 @@ static bool uses(const struct cat_group *group, const u32 *avoid, size_t n_avoid
 
 static bool fits(struct meta_brain *brain, const struct cat_group *group, u64 volume, u8 k, u8 m)
 {
-	return group && group->flags & WEFT_GF_OPEN && group->domain == volume && group->k == k && group->m == m &&
-	       catalog_group_up(&brain->catalog, group);
+	return group && group->flags & WEFT_GF_OPEN && group->domain == volume && group->k == k &&
+	       group->m == m && catalog_group_up(&brain->catalog, group);
 }
 
 /* An open group of that shape without any of these stores, another one each time. */
-static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, u8 m, const u32 *avoid, size_t n_avoid)
+static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, u8 m,
+				    const u32 *avoid, size_t n_avoid)
 {
 	struct meta_catalog *catalog = &brain->catalog;
 	u64 start = catalog->n_groups ? brain->pool->turn++ % catalog->n_groups : 0;
@@ -241,13 +250,15 @@ void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 		return;
 	}
 	if (k > le32_to_cpu(volume->info.k) || m > le32_to_cpu(volume->info.m)) {
-		meta_op_refuse(op, WEFT_ST_INVAL, WEFT_P_TEXT, "the volume %s is not coded %u+%u", volume->name, k, m);
+		meta_op_refuse(op, WEFT_ST_INVAL, WEFT_P_TEXT, "the volume %s is not coded %u+%u",
+			       volume->name, k, m);
 		return;
 	}
 	err = collect(brain, op->ask.avoid, op->ask.avoids, &up);
 	if (!err && !fit_width(volume, up, &k, &m)) {
 		meta_op_refuse(op, WEFT_ST_NO_GROUP, WEFT_P_TEXT,
-			       "volume %s wants at least %u stores to write to and %u can be used; start the stores that are down",
+			       "volume %s wants at least %u stores to write to and %u can be used; "
+			       "start the stores that are down",
 			       volume->name, 1 + le32_to_cpu(volume->info.m), up);
 		return;
 	}
@@ -258,10 +269,12 @@ void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 	}
 	op->phase = 1;
 	if (!err)
-		err = propose_group(brain, op, volume, op->ask.want_k, k, m, op->ask.avoid, op->ask.avoids, &report);
+		err = propose_group(brain, op, volume, op->ask.want_k, k, m, op->ask.avoid,
+				    op->ask.avoids, &report);
 	if (err)
 		meta_op_refuse(op, err == -ENOMEM ? WEFT_ST_NOMEM : WEFT_ST_NO_GROUP, WEFT_P_TEXT,
-			       "no %u+%u stores can be found for volume %s: %s", k, m, volume->name, report.text);
+			       "no %u+%u stores can be found for volume %s: %s", k, m, volume->name,
+			       report.text);
 }
 
 /* ---- Looking after the pool ---- */
@@ -339,14 +352,15 @@ static unsigned int open_and_close(struct meta_brain *brain, unsigned int up, un
 
 static unsigned int target(const struct meta_brain *brain, u8 k, u8 m)
 {
-	unsigned int n = (unsigned int)brain->pool->n_stores * SLOTS_STORE / 4 / ((unsigned int)k + m);
+	unsigned int n =
+		(unsigned int)brain->pool->n_stores * SLOTS_STORE / 4 / ((unsigned int)k + m);
 
 	return n < TARGET_MIN ? TARGET_MIN : n > TARGET_MAX ? TARGET_MAX : n;
 }
 
 /* Make what is missing of one class. */
-static unsigned int fill_class(struct meta_brain *brain, const struct cat_volume *volume, u8 want_k, unsigned int up,
-			       unsigned int left)
+static unsigned int fill_class(struct meta_brain *brain, const struct cat_volume *volume, u8 want_k,
+			       unsigned int up, unsigned int left)
 {
 	u8 k = want_k, m = (u8)le32_to_cpu(volume->info.m);
 	struct placement_report report;
@@ -386,7 +400,8 @@ void meta_pool_tick(struct meta_brain *brain)
 	for (u64 i = 0; i < catalog->n_volumes && left && !brain->pool->making; i++) {
 		if (!catalog->volumes[i])
 			continue;
-		left = fill_class(brain, catalog->volumes[i], (u8)le32_to_cpu(catalog->volumes[i]->info.k), up, left);
+		left = fill_class(brain, catalog->volumes[i],
+				  (u8)le32_to_cpu(catalog->volumes[i]->info.k), up, left);
 		if (le32_to_cpu(catalog->volumes[i]->info.k) > 1)
 			left = fill_class(brain, catalog->volumes[i], 1, up, left);
 	}

@@ -2,8 +2,8 @@
 /*
  * read.c - requests that read
  *
- * Answers are bounded by WEFT_PAYLOAD_MAX whatever the file or the directory: what does not fit is asked for again from
- * where the answer ends.
+ * Answers are bounded by WEFT_PAYLOAD_MAX whatever the file or the directory: what does not fit is
+ * asked for again from where the answer ends.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -44,7 +44,8 @@ static int put_inline(struct read *read, const struct weft_m_inode *inode)
 
 	if (!link && !(le32_to_cpu(inode->attr.flags) & WEFT_AF_INLINE))
 		return 0;
-	err = meta_inline_get(&read->state->txn, &read->tree, le64_to_cpu(inode->attr.ino), data, sizeof(data), &len);
+	err = meta_inline_get(&read->state->txn, &read->tree, le64_to_cpu(inode->attr.ino), data,
+			      sizeof(data), &len);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
 	tlv_put(&read->outcome->answer, link ? WEFT_P_TARGET : WEFT_P_DATA, data, len);
@@ -79,7 +80,10 @@ static bool note_chunk(struct seen *seen, u64 group, u64 number)
 
 static int put_chunk(struct read *read, u64 group, u64 number)
 {
-	struct weft_chunk_info info = { .group = cpu_to_le64(group), .number = cpu_to_le64(number) };
+	struct weft_chunk_info info = {
+		.group = cpu_to_le64(group),
+		.number = cpu_to_le64(number),
+	};
 	struct meta_chunk chunk;
 	size_t exceptions;
 	u8 *at;
@@ -111,7 +115,9 @@ static int put_chunk(struct read *read, u64 group, u64 number)
 #define EXTENT_ROOM (sizeof(struct weft_extent) + 4 + sizeof(struct weft_chunk_info) + \
 		     WEFT_SHARDS_MAX * sizeof(struct weft_exception))
 
-/* The extents of [start, end), as many as fit: chunks first, then the extents, then where to go on. */
+/*
+ * The extents of [start, end), as many as fit: chunks first, then the extents, then where to go on.
+ */
 static int put_extents(struct read *read, u64 ino, u64 start, u64 end)
 {
 	struct weft_extent list[WEFT_PAYLOAD_MAX / sizeof(struct weft_extent)];
@@ -125,7 +131,8 @@ static int put_extents(struct read *read, u64 ino, u64 start, u64 end)
 	err = meta_walk_begin(&walk, &read->state->txn, WEFT_MT_EXTENT);
 	if (err)
 		return err;
-	for (err = meta_extent_first(&walk, &read->tree, ino, start, &extent); !err && extent.offset < end;
+	for (err = meta_extent_first(&walk, &read->tree, ino, start, &extent);
+	     !err && extent.offset < end;
 	     err = meta_extent_next(&walk, &read->tree, ino, &extent)) {
 		if (room(read->outcome) < n * sizeof(*list) + EXTENT_ROOM) {
 			next = extent.offset > start ? extent.offset : start;
@@ -171,8 +178,8 @@ static int read_lookup(struct read *read)
 		return ret;
 	if (!meta_inode_is_dir(&dir))
 		return WEFT_ST_NOTDIR;
-	ret = meta_dirent_find(&read->state->txn, &read->tree, read->volume.head.name_key, read->ask->ino,
-			       read->ask->name, read->ask->name_len, &dirent);
+	ret = meta_dirent_find(&read->state->txn, &read->tree, read->volume.head.name_key,
+			       read->ask->ino, read->ask->name, read->ask->name_len, &dirent);
 	if (ret)
 		return ret == -ENOENT ? WEFT_ST_NOENT : ret;
 	ret = meta_inode_get(&read->state->txn, &read->tree, dirent.ino, &inode);
@@ -180,7 +187,8 @@ static int read_lookup(struct read *read)
 		return ret == -ENOENT ? -EBADMSG : ret;
 	put_attr(read, &inode);
 	ret = put_inline(read, &inode);
-	if (ret || !meta_inode_is_file(&inode) || le32_to_cpu(inode.attr.flags) & WEFT_AF_INLINE || !inode.attr.bytes)
+	if (ret || !meta_inode_is_file(&inode) || le32_to_cpu(inode.attr.flags) & WEFT_AF_INLINE ||
+	    !inode.attr.bytes)
 		return ret;
 	return put_extents(read, dirent.ino, 0, LOOKUP_BYTES);
 }
@@ -244,7 +252,8 @@ static int put_dirent(struct read *read, const struct meta_walk *walk, u64 posit
 		return err;
 	name_len = walk->value_len - sizeof(head);
 	if (tlv_size(sizeof(dirent) + name_len) > room(read->outcome) ||
-	    (read->outcome->answer.len && read->outcome->answer.len + tlv_size(sizeof(dirent) + name_len) > limit))
+	    (read->outcome->answer.len &&
+	     read->outcome->answer.len + tlv_size(sizeof(dirent) + name_len) > limit))
 		return -EMSGSIZE;
 	err = meta_inode_get(&read->state->txn, &read->tree, le64_to_cpu(head.ino), &inode);
 	if (err)
@@ -280,7 +289,8 @@ static int read_readdir(struct read *read)
 			err = -ENOENT;
 			break;
 		}
-		err = put_dirent(read, &walk, meta_key_get_u64(&walk.key, key.len - sizeof(u64)), limit);
+		err = put_dirent(read, &walk, meta_key_get_u64(&walk.key, key.len - sizeof(u64)),
+				 limit);
 		if (err)
 			break;
 	}
@@ -293,7 +303,8 @@ static int read_readdir(struct read *read)
 	return WEFT_ST_OK;
 }
 
-int meta_read(struct meta_state *state, u64 session, const struct meta_ask *ask, struct meta_outcome *outcome)
+int meta_read(struct meta_state *state, u64 session, const struct meta_ask *ask,
+	      struct meta_outcome *outcome)
 {
 	struct read read = { .state = state, .ask = ask, .outcome = outcome };
 	struct meta_session record;

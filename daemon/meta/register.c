@@ -2,8 +2,9 @@
 /*
  * register.c - hosts and stores say that they are there
  *
- * A store is known by its UUID, a host by its name; both get numbers that stay. A registration that says what the state
- * holds already makes no entry. What a heartbeat says is kept in memory only: the next leader hears it within a second.
+ * A store is known by its UUID, a host by its name; both get numbers that stay. A registration that
+ * says what the state holds already makes no entry. What a heartbeat says is kept in memory only:
+ * the next leader hears it within a second.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ static int add_string(struct registration *reg, const void *text, size_t len)
 	return 0;
 }
 
-static int add_label(struct registration *reg, const void *payload, size_t payload_len, const char *label)
+static int add_label(struct registration *reg, const void *payload, size_t payload_len,
+		     const char *label)
 {
 	size_t len = strlen(label);
 	struct tlv_reader reader;
@@ -79,7 +81,8 @@ static int parse(struct registration *reg, const char *host, const void *payload
 	err = tlv_collect(payload, len, known, WEFT_C_NR, false);
 	if (err)
 		return err;
-	if (!known[WEFT_C_STORE_UUID].data || known[WEFT_C_STORE_UUID].len != sizeof(reg->uuid) || !*host)
+	if (!known[WEFT_C_STORE_UUID].data || known[WEFT_C_STORE_UUID].len != sizeof(reg->uuid) ||
+	    !*host)
 		return -EPROTO;
 	memcpy(reg->uuid, known[WEFT_C_STORE_UUID].data, sizeof(reg->uuid));
 	err = tlv_u64(&known[WEFT_C_STARTS], &reg->starts);
@@ -110,7 +113,8 @@ static bool host_is_known(struct meta_brain *brain, const struct registration *r
 	       !memcmp(host.strings, reg->strings, reg->strings_len);
 }
 
-static bool store_is_known(struct meta_brain *brain, const struct registration *reg, u32 host, u32 *id)
+static bool store_is_known(struct meta_brain *brain, const struct registration *reg, u32 host,
+			   u32 *id)
 {
 	struct meta_store store;
 	int err;
@@ -120,14 +124,18 @@ static bool store_is_known(struct meta_brain *brain, const struct registration *
 		err = meta_store_get(&brain->state.txn, *id, &store);
 	if (err && err != -ENOENT)
 		meta_brain_fatal(brain, "reading", err);
-	return !err && le32_to_cpu(store.head.host) == host && le64_to_cpu(store.head.starts) == reg->starts &&
-	       le64_to_cpu(store.head.capacity) == reg->capacity && le64_to_cpu(store.head.disk) == reg->disk &&
-	       !strcmp(store.path, reg->path);
+	return !err && le32_to_cpu(store.head.host) == host &&
+	       le64_to_cpu(store.head.starts) == reg->starts &&
+	       le64_to_cpu(store.head.capacity) == reg->capacity &&
+	       le64_to_cpu(store.head.disk) == reg->disk && !strcmp(store.path, reg->path);
 }
 
 static int propose_host(struct meta_op *op, const struct registration *reg)
 {
-	struct weft_e_host body = { cpu_to_le32(reg->addresses), cpu_to_le32((u32)reg->strings_len) };
+	struct weft_e_host body = {
+		.addresses = cpu_to_le32(reg->addresses),
+		.strings_len = cpu_to_le32((u32)reg->strings_len),
+	};
 	int err;
 
 	err = meta_entry_begin(&op->entry, WEFT_ME_HOST_SET);
@@ -160,7 +168,10 @@ static int propose_store(struct meta_op *op, const struct registration *reg, u32
 	return err;
 }
 
-/* A store may not be claimed by two hosts at a time: a copied disk image would serve another's shards. */
+/*
+ * A store may not be claimed by two hosts at a time: a copied disk image would serve another's
+ * shards.
+ */
 static bool is_claimed(struct meta_brain *brain, struct meta_op *op, const struct registration *reg)
 {
 	struct cat_store *store;
@@ -218,11 +229,12 @@ void meta_run_register(struct meta_brain *brain, struct meta_op *op)
 		tlv_writer_reset(&op->outcome.answer);
 		tlv_put_u32(&op->outcome.answer, WEFT_C_STORE_NR, store_id);
 		tlv_put_u32(&op->outcome.answer, WEFT_C_HOST_NR, host_id);
-		meta_brain_event(brain, "store", "store %u in %s on host %s registered", store_id, reg->path,
-				 op->client->name);
+		meta_brain_event(brain, "store", "store %u in %s on host %s registered", store_id,
+				 reg->path, op->client->name);
 	}
 	if (err)
-		meta_op_refuse(op, WEFT_ST_NOMEM, WEFT_C_TEXT, "the metadata service is out of memory");
+		meta_op_refuse(op, WEFT_ST_NOMEM, WEFT_C_TEXT,
+			       "the metadata service is out of memory");
 free_reg:
 	free(reg);
 }
@@ -235,8 +247,8 @@ static void set_state(struct meta_brain *brain, struct cat_host *host, u32 state
 
 	if (host->state == state)
 		return;
-	meta_brain_event(brain, "host", "host %s is %s (was %s)", host->strings[META_HOST_NAME], names[state],
-			 names[host->state]);
+	meta_brain_event(brain, "host", "host %s is %s (was %s)", host->strings[META_HOST_NAME],
+			 names[state], names[host->state]);
 	host->state = state;
 	catalog_touch_host(&brain->catalog, host);
 }
@@ -250,7 +262,8 @@ static void on_change(void *ctx, const struct detector_change *change)
 		set_state(brain, host, (u32)change->to);
 }
 
-static void take_store_state(struct meta_brain *brain, const struct weft_c_store_state *state, u32 host)
+static void take_store_state(struct meta_brain *brain, const struct weft_c_store_state *state,
+			     u32 host)
 {
 	struct cat_store *store = catalog_store(&brain->catalog, le32_to_cpu(state->store));
 	u32 status = le32_to_cpu(state->status);
@@ -258,7 +271,8 @@ static void take_store_state(struct meta_brain *brain, const struct weft_c_store
 	if (!store || store->host != host)
 		return;
 	if (store->status != status && store->beaten && status != WEFT_ST_OK)
-		meta_brain_event(brain, "store", "store %u in %s: %s", store->store, store->path, status_text(status));
+		meta_brain_event(brain, "store", "store %u in %s: %s", store->store, store->path,
+				 status_text(status));
 	if (!store->beaten || store->status != status)
 		catalog_touch_store(&brain->catalog, store);
 	store->beaten = true;
@@ -313,7 +327,8 @@ void meta_register_tick(struct meta_brain *brain)
 int meta_register_init(struct meta_brain *brain)
 {
 	struct detector_config config = {
-		.heartbeat_ns = conf_number(brain->service->conf, "meta", NULL, "heartbeat") * 1000000ull,
+		.heartbeat_ns =
+			conf_number(brain->service->conf, "meta", NULL, "heartbeat") * 1000000ull,
 		.suspect_ns = brain->settings.suspect_ns,
 		.down_ns = brain->settings.down_ns,
 	};

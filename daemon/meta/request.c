@@ -2,9 +2,10 @@
 /*
  * request.c - what a kernel asks, checked once and for all
  *
- * Every byte here comes from another machine. What passes becomes an entry of the log (requests that change something) or
- * a struct meta_ask (requests that read, and those that need a decision of the leader first). Apply relies on what is
- * checked here: names, types, sizes, counts, order of extents; it looks at the state only.
+ * Every byte here comes from another machine. What passes becomes an entry of the log (requests
+ * that change something) or a struct meta_ask (requests that read, and those that need a decision
+ * of the leader first). Apply relies on what is checked here: names, types, sizes, counts, order of
+ * extents; it looks at the state only.
  *
  * Pure: no state, no clock; fuzzed.
  */
@@ -91,12 +92,14 @@ static u32 parse_setattr(struct parse *ctx)
 	u32 valid;
 	u64 ino;
 
-	if (!get_u64(ctx, WEFT_P_INO, &ino) || !get_struct(ctx, WEFT_P_SETATTR, &body.set, sizeof(body.set)))
+	if (!get_u64(ctx, WEFT_P_INO, &ino) ||
+	    !get_struct(ctx, WEFT_P_SETATTR, &body.set, sizeof(body.set)))
 		FAIL(WEFT_ST_INVAL, "SETATTR needs an inode and attributes");
 	valid = le32_to_cpu(body.set.valid);
 	if (valid & ~WEFT_SA_KNOWN)
 		FAIL(WEFT_ST_INVAL, "SETATTR with attributes that are not known");
-	if ((valid & WEFT_SA_ATIME && !time_ok(&body.set.atime)) || (valid & WEFT_SA_MTIME && !time_ok(&body.set.mtime)) ||
+	if ((valid & WEFT_SA_ATIME && !time_ok(&body.set.atime)) ||
+	    (valid & WEFT_SA_MTIME && !time_ok(&body.set.mtime)) ||
 	    (valid & WEFT_SA_CTIME && !time_ok(&body.set.ctime)))
 		FAIL(WEFT_ST_INVAL, "SETATTR with a time that is none");
 	if (valid & WEFT_SA_SIZE && le64_to_cpu(body.set.size) > META_SIZE_MAX)
@@ -168,7 +171,8 @@ static u32 parse_name(struct parse *ctx, bool link)
 		FAIL(WEFT_ST_INVAL, "the inode is malformed");
 	if (!get_struct(ctx, WEFT_P_TIME, &body.time, sizeof(body.time)) || !time_ok(&body.time))
 		FAIL(WEFT_ST_INVAL, "the request has no time");
-	if (!get_u32_optional(ctx, WEFT_P_FLAGS, &flags) || flags & ~(link ? 0u : (u32)WEFT_PF_RMDIR))
+	if (!get_u32_optional(ctx, WEFT_P_FLAGS, &flags) ||
+	    flags & ~(link ? 0u : (u32)WEFT_PF_RMDIR))
 		FAIL(WEFT_ST_INVAL, "the request has flags that are not known");
 	ret = check_name(ctx, WEFT_P_NAME);
 	if (ret)
@@ -194,7 +198,8 @@ static u32 parse_rename(struct parse *ctx)
 		FAIL(WEFT_ST_INVAL, "RENAME needs two parents");
 	if (!get_struct(ctx, WEFT_P_TIME, &body.time, sizeof(body.time)) || !time_ok(&body.time))
 		FAIL(WEFT_ST_INVAL, "the request has no time");
-	if (!get_u32_optional(ctx, WEFT_P_FLAGS, &flags) || flags & ~(u32)(WEFT_PF_NOREPLACE | WEFT_PF_EXCHANGE) ||
+	if (!get_u32_optional(ctx, WEFT_P_FLAGS, &flags) ||
+	    flags & ~(u32)(WEFT_PF_NOREPLACE | WEFT_PF_EXCHANGE) ||
 	    flags == (WEFT_PF_NOREPLACE | WEFT_PF_EXCHANGE))
 		FAIL(WEFT_ST_INVAL, "RENAME with flags that are not known");
 	ret = check_name(ctx, WEFT_P_NAME);
@@ -242,16 +247,20 @@ static u32 check_new_chunk(struct parse *ctx, const struct tlv *tlv, u32 *length
 	plain = le32_to_cpu(chunk.plain_len);
 	stored_len = le32_to_cpu(chunk.stored_len);
 	shard = le32_to_cpu(chunk.shard_len);
-	if (!plain || plain > WEFT_CHUNK_MAX || !stored_len || (u64)shard * chunk.k < stored_len || !chunk.group)
+	if (!plain || plain > WEFT_CHUNK_MAX || !stored_len || (u64)shard * chunk.k < stored_len ||
+	    !chunk.group)
 		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk whose lengths are impossible");
-	if (chunk.codec > WEFT_CODEC_DEFLATE || chunk.cipher > WEFT_CIPHER_AES256_GCM || chunk.flags ||
-	    (chunk.codec == WEFT_CODEC_RAW && !chunk.cipher && stored_len != plain))
+	if (chunk.codec > WEFT_CODEC_DEFLATE || chunk.cipher > WEFT_CIPHER_AES256_GCM ||
+	    chunk.flags || (chunk.codec == WEFT_CODEC_RAW && !chunk.cipher && stored_len != plain))
 		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk in a form that is not known");
 	*length = plain;
 	return WEFT_ST_OK;
 }
 
-/* The repeated NEWCHUNKs, in order: checked, counted, and their plaintext lengths for checking the extents. */
+/*
+ * The repeated NEWCHUNKs, in order: checked, counted, and their plaintext lengths for checking the
+ * extents.
+ */
 static u32 scan_chunks(struct parse *ctx, bool store, u32 *lengths, size_t max, u32 *count)
 {
 	struct tlv_reader reader;
@@ -291,12 +300,14 @@ static u32 check_extents(struct parse *ctx, const u32 *lengths, u32 chunks)
 		offset = le64_to_cpu(extent.offset);
 		length = le64_to_cpu(extent.length);
 		number = le64_to_cpu(extent.number);
-		if (!length || length > WEFT_CHUNK_MAX || offset > META_SIZE_MAX - length || extent.reserved)
+		if (!length || length > WEFT_CHUNK_MAX || offset > META_SIZE_MAX - length ||
+		    extent.reserved)
 			FAIL(WEFT_ST_INVAL, "COMMIT with an extent that is no range");
 		if (offset < end)
 			FAIL(WEFT_ST_INVAL, "COMMIT with extents that overlap or are out of order");
 		if (!extent.group && number >= chunks)
-			FAIL(WEFT_ST_INVAL, "COMMIT with an extent of a chunk that it does not bring");
+			FAIL(WEFT_ST_INVAL,
+			     "COMMIT with an extent of a chunk that it does not bring");
 		if (!extent.group && le32_to_cpu(extent.chunk_offset) + length > lengths[number])
 			FAIL(WEFT_ST_INVAL, "COMMIT with an extent longer than its chunk");
 		end = offset + length;
@@ -310,7 +321,8 @@ static u32 check_commit(struct parse *ctx, struct weft_e_request_commit *body)
 	u32 flags;
 	u64 ino;
 
-	if (!get_u64(ctx, WEFT_P_INO, &ino) || !get_struct(ctx, WEFT_P_COMMIT, &body->commit, sizeof(body->commit)))
+	if (!get_u64(ctx, WEFT_P_INO, &ino) ||
+	    !get_struct(ctx, WEFT_P_COMMIT, &body->commit, sizeof(body->commit)))
 		FAIL(WEFT_ST_INVAL, "COMMIT needs an inode and a head");
 	flags = le32_to_cpu(body->commit.flags);
 	if (flags & ~(u32)WEFT_CF_KNOWN || body->commit.reserved || !time_ok(&body->commit.ctime) ||
@@ -319,7 +331,8 @@ static u32 check_commit(struct parse *ctx, struct weft_e_request_commit *body)
 	if (flags & WEFT_CF_SIZE && le64_to_cpu(body->commit.size) > META_SIZE_MAX)
 		FAIL(WEFT_ST_FBIG, "the size is too large");
 	if (!(flags & WEFT_CF_INLINE) != !data->data)
-		FAIL(WEFT_ST_INVAL, "COMMIT with inline content and no mark of it, or the mark and no content");
+		FAIL(WEFT_ST_INVAL,
+		     "COMMIT with inline content and no mark of it, or the mark and no content");
 	if (data->data && ctx->known[WEFT_P_EXTENTS].len)
 		FAIL(WEFT_ST_INVAL, "COMMIT with both inline content and extents");
 	if (data->len > META_VALUE_MAX)
@@ -400,7 +413,8 @@ static u32 ask_name(struct parse *ctx)
 
 static u32 ask_mount(struct parse *ctx)
 {
-	if (!get_u32_optional(ctx, WEFT_P_FLAGS, &ctx->ask->flags) || ctx->ask->flags & ~(u32)WEFT_PF_READONLY)
+	if (!get_u32_optional(ctx, WEFT_P_FLAGS, &ctx->ask->flags) ||
+	    ctx->ask->flags & ~(u32)WEFT_PF_READONLY)
 		FAIL(WEFT_ST_INVAL, "MOUNT with flags that are not known");
 	if (!get_struct(ctx, WEFT_P_CLIENT, ctx->ask->client, sizeof(ctx->ask->client)))
 		FAIL(WEFT_ST_INVAL, "MOUNT needs the UUID of the mount");
@@ -413,9 +427,11 @@ static u32 ask_want(struct parse *ctx)
 	struct weft_group_want want;
 	__le32 store;
 
-	if (!get_struct(ctx, WEFT_P_WANT, &want, sizeof(want)) || !want.k || want.k + want.m > (int)WEFT_SHARDS_MAX)
+	if (!get_struct(ctx, WEFT_P_WANT, &want, sizeof(want)) || !want.k ||
+	    want.k + want.m > (int)WEFT_SHARDS_MAX)
 		FAIL(WEFT_ST_INVAL, "GROUP_WANT for an impossible width");
-	if (stores->len % sizeof(store) || stores->len / sizeof(store) > ARRAY_SIZE(ctx->ask->avoid))
+	if (stores->len % sizeof(store) ||
+	    stores->len / sizeof(store) > ARRAY_SIZE(ctx->ask->avoid))
 		FAIL(WEFT_ST_INVAL, "GROUP_WANT with a malformed list of stores");
 	ctx->ask->want_k = want.k;
 	ctx->ask->want_m = want.m;
@@ -444,14 +460,16 @@ static u32 parse_ask(struct parse *ctx, u16 op)
 			FAIL(WEFT_ST_INVAL, "the request needs an inode");
 		return WEFT_ST_OK;
 	case WEFT_REQ_READDIR:
-		if (!get_u64(ctx, WEFT_P_INO, &ask->ino) || !get_u64(ctx, WEFT_P_COOKIE, &ask->offset))
+		if (!get_u64(ctx, WEFT_P_INO, &ask->ino) ||
+		    !get_u64(ctx, WEFT_P_COOKIE, &ask->offset))
 			FAIL(WEFT_ST_INVAL, "READDIR needs an inode and a position");
 		ask->length = WEFT_PAYLOAD_MAX;
 		if (ctx->known[WEFT_P_LENGTH].data && !get_u64(ctx, WEFT_P_LENGTH, &ask->length))
 			FAIL(WEFT_ST_INVAL, "READDIR with a malformed length");
 		return WEFT_ST_OK;
 	case WEFT_REQ_EXTENTS:
-		if (!get_u64(ctx, WEFT_P_INO, &ask->ino) || !get_u64(ctx, WEFT_P_OFFSET, &ask->offset) ||
+		if (!get_u64(ctx, WEFT_P_INO, &ask->ino) ||
+		    !get_u64(ctx, WEFT_P_OFFSET, &ask->offset) ||
 		    !get_u64(ctx, WEFT_P_LENGTH, &ask->length))
 			FAIL(WEFT_ST_INVAL, "EXTENTS needs an inode and a range");
 		return WEFT_ST_OK;
@@ -519,7 +537,8 @@ static u32 parse_entry(struct parse *ctx, u16 op)
 u32 meta_request_parse(u16 op, u64 session, u64 sequence, u32 slot, const void *payload, size_t len,
 		       struct meta_buffer *buffer, struct meta_ask *ask, const char **why)
 {
-	struct parse parse = { .payload = payload, .len = len, .buffer = buffer, .ask = ask, .why = why };
+	struct parse parse = {
+		.payload = payload, .len = len, .buffer = buffer, .ask = ask, .why = why};
 	struct parse *ctx = &parse;
 	struct weft_m_entry *head;
 	int err;

@@ -2,8 +2,9 @@
 /*
  * server.c - frames of bridges, stores and administrators
  *
- * Loop thread. A frame becomes an op; an op holds its client by a count, because the connection may go first. What a
- * connection may have under way is bounded; beyond it the answer is OVERLOADED at once.
+ * Loop thread. A frame becomes an op; an op holds its client by a count, because the connection may
+ * go first. What a connection may have under way is bounded; beyond it the answer is OVERLOADED at
+ * once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -77,8 +78,9 @@ static int client_ready(struct ctl_conn *conn, void *ctx)
 	client->known = true;
 	memcpy(client->name, peer->name, sizeof(client->name));
 	client->name[sizeof(client->name) - 1] = 0;
-	log_debug("%s of host %s connected from %s", peer->role == WEFT_CTL_ROLE_STORE ? "stores" : "a client",
-		  client->name, peer->address);
+	log_debug("%s of host %s connected from %s",
+		  peer->role == WEFT_CTL_ROLE_STORE ? "stores" : "a client", client->name,
+		  peer->address);
 	return 0;
 }
 
@@ -91,7 +93,8 @@ static void client_closed(struct ctl_conn *conn, void *ctx, int why, const char 
 	if (client->known && why && !client->admin)
 		log_info("the connection of host %s ended: %s", client->name, what);
 	if (client->known) {
-		op = meta_op_alloc(client->role == WEFT_CTL_ROLE_STORE ? meta_run_lost_store : meta_run_unwatch);
+		op = meta_op_alloc(client->role == WEFT_CTL_ROLE_STORE ? meta_run_lost_store
+								       : meta_run_unwatch);
 		if (op) {
 			op->number = client->id;
 			meta_queue_put(&client->service->brain->queue, op);
@@ -108,10 +111,11 @@ static void reply(struct meta_service *service, struct meta_op *op)
 
 	client->waiting--;
 	if (client->conn && !(op->frame.flags & WEFT_CTL_PUSH)) {
-		err = ctl_reply(client->conn, &op->frame, op->outcome.status, op->outcome.answer.data,
-				op->outcome.answer.len);
+		err = ctl_reply(client->conn, &op->frame, op->outcome.status,
+				op->outcome.answer.data, op->outcome.answer.len);
 		if (err) {
-			log_warn("host %s does not take its answers; its connection is closed", client->name);
+			log_warn("host %s does not take its answers; its connection is closed",
+				 client->name);
 			ctl_close(client->conn);
 		}
 	}
@@ -246,14 +250,15 @@ static bool is_full_for(const struct meta_brain *brain, u16 op)
 	return false;
 }
 
-static void take_request(struct meta_client *client, struct meta_op *op, const struct ctl_frame *frame)
+static void take_request(struct meta_client *client, struct meta_op *op,
+			 const struct ctl_frame *frame)
 {
 	struct meta_service *service = client->service;
 	const char *why;
 	u32 status;
 
-	status = meta_request_parse(frame->op, frame->session, frame->sequence, frame->slot, frame->payload, frame->len,
-				    &op->entry, &op->ask, &why);
+	status = meta_request_parse(frame->op, frame->session, frame->sequence, frame->slot,
+				    frame->payload, frame->len, &op->entry, &op->ask, &why);
 	if (!status && is_full_for(service->brain, frame->op)) {
 		status = WEFT_ST_META_FULL;
 		why = "the disk of the metadata service is nearly full; make room on it";
@@ -299,7 +304,8 @@ static void client_request(struct ctl_conn *conn, void *ctx, const struct ctl_fr
 		refuse(client, frame, WEFT_ST_OVERLOADED);
 		return;
 	}
-	if (frame->type == WEFT_CTL_REQUEST && client->role == WEFT_CTL_ROLE_BRIDGE && !client->admin) {
+	if (frame->type == WEFT_CTL_REQUEST && client->role == WEFT_CTL_ROLE_BRIDGE &&
+	    !client->admin) {
 		op = client_op(client, frame, NULL);
 		if (op)
 			take_request(client, op, frame);
@@ -314,7 +320,8 @@ static void client_request(struct ctl_conn *conn, void *ctx, const struct ctl_fr
 		refuse(client, frame, WEFT_ST_UNKNOWN_OP);
 		return;
 	}
-	if ((frame_table[i].role && frame_table[i].role != client->role) || frame_table[i].admin != client->admin) {
+	if ((frame_table[i].role && frame_table[i].role != client->role) ||
+	    frame_table[i].admin != client->admin) {
 		refuse(client, frame, WEFT_ST_FORBIDDEN);
 		return;
 	}
@@ -372,11 +379,16 @@ static void task_done(void *ctx, const struct ctl_frame *frame)
 	meta_queue_put(&service->brain->queue, op);
 }
 
-/* op->number: the client; op->payload: the frame; op->ctx: the op that carries the answer back to the brain. */
+/*
+ * op->number: the client; op->payload: the frame; op->ctx: the op that carries the answer back to
+ * the brain.
+ */
 void meta_server_send_task(struct meta_service *service, struct meta_op *op)
 {
 	struct meta_client *client = find_client(service, op->number);
-	struct ctl_frame frame = { .type = WEFT_CTL_TASK, .slot = WEFT_SLOT_NONE, .payload = op->payload,
+	struct ctl_frame frame = { .type = WEFT_CTL_TASK,
+				   .slot = WEFT_SLOT_NONE,
+				   .payload = op->payload,
 				   .len = op->payload_len };
 	struct meta_op *answer = op->ctx;
 	int err = -ENOTCONN;
@@ -390,7 +402,8 @@ void meta_server_send_task(struct meta_service *service, struct meta_op *op)
 	meta_queue_put(&service->brain->queue, answer);
 }
 
-int meta_task_send(struct meta_brain *brain, u64 client, struct tlv_writer *writer, struct meta_op *answer)
+int meta_task_send(struct meta_brain *brain, u64 client, struct tlv_writer *writer,
+		   struct meta_op *answer)
 {
 	struct meta_op *op = meta_op_alloc(NULL);
 

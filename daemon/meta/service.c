@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * service.c - the metadata service's process: directories, voter, listeners, loop, orderly start and end
+ * service.c - the metadata service's process: directories, voter, listeners, loop, orderly start
+ * and end
  *
- *	PATH/CLUSTER	which cluster this directory belongs to and which voter it is; written before anything else
+ *	PATH/CLUSTER	which cluster the directory belongs to and which voter it is; written first
  *	PATH/db/	the database
  *	PATH/log/	the voter's log, unless it has a disk of its own
  *
- * The configuration decides what a cluster is called: a directory without CLUSTER becomes the first voter of a new
- * cluster named cluster.name, with the UUID cluster.uuid or a fresh one.
+ * The configuration decides what a cluster is called: a directory without CLUSTER becomes the first
+ * voter of a new cluster named cluster.name, with the UUID cluster.uuid or a fresh one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,13 +97,16 @@ static int read_identity(const char *path, u8 uuid[16], u64 *server)
 	in = fopen(file, "re");
 	if (!in)
 		return -errno;
-	if (fscanf(in, "weft-meta 1\nuuid %63s\nserver %llu\n", text, &id) == 2 && !uuid_parse(text, uuid) && id) {
+	if (fscanf(in, "weft-meta 1\nuuid %63s\nserver %llu\n", text, &id) == 2 &&
+	    !uuid_parse(text, uuid) && id) {
 		*server = id;
 		err = 0;
 	}
 	fclose(in);
 	if (err)
-		log_error("%s is damaged; restore it from a copy, or give the service an empty directory", file);
+		log_error("%s is damaged; restore it from a copy, or give the service an empty "
+			  "directory",
+			  file);
 	return err;
 }
 
@@ -118,8 +122,9 @@ static int write_identity(const char *path, const u8 uuid[16], u64 server)
 	out = fopen(temporary, "we");
 	if (!out)
 		return -errno;
-	if (fprintf(out, "weft-meta 1\nuuid %s\nserver %llu\n", text, (unsigned long long)server) < 0 || fflush(out) ||
-	    fsync(fileno(out)))
+	if (fprintf(out, "weft-meta 1\nuuid %s\nserver %llu\n", text, (unsigned long long)server) <
+		    0 ||
+	    fflush(out) || fsync(fileno(out)))
 		err = -errno;
 	fclose(out);
 	if (!err && rename(temporary, file))
@@ -136,7 +141,9 @@ static int find_identity(const struct conf *conf, const char *path, u8 uuid[16],
 
 	err = read_identity(path, uuid, server);
 	if (!err && given && memcmp(uuid, wanted, sizeof(wanted))) {
-		log_error("%s belongs to another cluster than 'uuid' in [cluster] names; correct one of them", path);
+		log_error("%s belongs to another cluster than 'uuid' in [cluster] names; correct "
+			  "one of them",
+			  path);
 		return -EUCLEAN;
 	}
 	if (err != -ENOENT)
@@ -160,7 +167,9 @@ static void raft_role(void *owner, enum rnode_role role, u64 term, u64 leader, c
 	struct meta_op *op;
 
 	log_info("term %llu, this voter is %s", (unsigned long long)term,
-		 role == RNODE_LEADER ? "the leader" : role == RNODE_FOLLOWER ? "a follower" : "a candidate");
+		 role == RNODE_LEADER	  ? "the leader"
+		 : role == RNODE_FOLLOWER ? "a follower"
+					  : "a candidate");
 	/* That it leads it learns from its own first entry, behind everything of earlier terms. */
 	if (role == RNODE_LEADER)
 		return;
@@ -191,7 +200,8 @@ static void raft_fatal(void *owner, const char *why)
 	_exit(1);
 }
 
-static const struct rnode_ops raft_ops = { .role = raft_role, .lost = raft_lost, .fatal = raft_fatal };
+static const struct rnode_ops raft_ops = {
+	.role = raft_role, .lost = raft_lost, .fatal = raft_fatal};
 
 static void raft_ready(uv_poll_t *poll, int status, int events)
 {
@@ -223,7 +233,8 @@ static void before_wait(uv_prepare_t *prepare)
 	uv_timer_start(&service->raft_timer, raft_due, (u64)ms, 0);
 }
 
-static int start_voter(struct meta_service *service, const char *path, const u8 uuid[16], u64 server)
+static int start_voter(struct meta_service *service, const char *path, const u8 uuid[16],
+		       u64 server)
 {
 	const struct conf *conf = service->conf;
 	const char *log_path = conf_text(conf, "meta", NULL, "log-path", 0);
@@ -260,7 +271,8 @@ static int start_voter(struct meta_service *service, const char *path, const u8 
 			err = rnode_start(&config, &service->node, why);
 	}
 	if (err)
-		log_error("the log in %s cannot be used: %s", config.directory, *why ? why : strerror(-err));
+		log_error("the log in %s cannot be used: %s", config.directory,
+			  *why ? why : strerror(-err));
 	return err;
 }
 
@@ -326,7 +338,8 @@ static int listen_on(struct meta_service *service, const char *address, bool adm
 static int start_listening(struct meta_service *service)
 {
 	const struct conf *conf = service->conf;
-	const char *run = conf_text(conf, "cluster", NULL, "run", 0), *name = conf_text(conf, "cluster", NULL, "name", 0);
+	const char *run = conf_text(conf, "cluster", NULL, "run", 0),
+		   *name = conf_text(conf, "cluster", NULL, "name", 0);
 	char path[PATH_MAX];
 	int err;
 
@@ -362,8 +375,8 @@ static void start_handles(struct meta_service *service)
 	uv_timer_init(&service->loop, &service->raft_timer);
 	uv_timer_init(&service->loop, &service->tick);
 	uv_prepare_init(&service->loop, &service->prepare);
-	service->inbox_async.data = service->raft_poll.data = service->raft_timer.data = service->tick.data =
-		service->prepare.data = service;
+	service->inbox_async.data = service->raft_poll.data = service->raft_timer.data =
+		service->tick.data = service->prepare.data = service;
 	uv_poll_start(&service->raft_poll, UV_READABLE, raft_ready);
 	uv_timer_start(&service->tick, tick, tick_ms(service), tick_ms(service));
 	uv_prepare_start(&service->prepare, before_wait);
@@ -399,7 +412,8 @@ static int run(struct meta_service *service)
 	start_handles(service);
 	err = -pthread_create(&service->brain_thread, NULL, meta_brain_main, service->brain);
 	if (!err)
-		err = -pthread_create(&service->fetch_thread, NULL, meta_fetch_main, service->brain);
+		err = -pthread_create(&service->fetch_thread, NULL, meta_fetch_main,
+				      service->brain);
 	if (err) {
 		log_error("cannot start a thread: %s", strerror(-err));
 		return err;

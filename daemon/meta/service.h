@@ -2,19 +2,21 @@
 /*
  * service.h - the metadata service as a process: what runs around the state machine
  *
- *	loop thread	connections, timers, the voter's loop (rnode_*). Never touches the database, never waits.
+ *	loop thread	connections, timers, the voter's loop (rnode_*); never touches the database,
+ *			never waits
  *	fetch thread	waits for committed entries and passes them on, one batch at a time
- *	brain thread	owns the state, the catalog and everything that decides; applies entries, answers reads
+ *	brain thread	owns the state, the catalog and everything that decides; applies entries,
+ *			answers reads
  *
  * What passes between them is a struct meta_op:
  *
  *	     loop                                brain
  *	  frame --> op ---------------- run(op) ---> answer, or an entry to propose
  *	  finish(op) <----- META_DONE ------'  |
- *	  rnode_submit(entry) <--- META_SUBMIT-'     (committed: back to the brain, applied, run(op) again)
+ *	  rnode_submit(entry) <--- META_SUBMIT-' (committed: applied, run(op) again)
  *
- * An op belongs to the thread that has it. Its order in a queue is the order in which things happen: a map that was sent
- * before an answer arrives before it.
+ * An op belongs to the thread that has it. Its order in a queue is the order in which things
+ * happen: a map that was sent before an answer arrives before it.
  *
  * Locks: meta_queue.lock, one for each direction, held for list operations only.
  */
@@ -48,8 +50,10 @@ enum meta_step {
 
 struct meta_op {
 	struct meta_op *next;
-	void (*run)(struct meta_brain *brain, struct meta_op *op);     /* brain thread; NULL: the outcome is the answer */
-	void (*finish)(struct meta_service *service, struct meta_op *op); /* loop thread; NULL: nothing to do */
+	void (*run)(struct meta_brain *brain,
+		    struct meta_op *op); /* brain thread; NULL: the outcome is the answer */
+	void (*finish)(struct meta_service *service,
+		       struct meta_op *op); /* loop thread; NULL: nothing to do */
 	enum meta_step step;
 	struct meta_buffer entry;
 	struct meta_outcome outcome;
@@ -86,7 +90,10 @@ u64 meta_clock_real(void);
 
 /* ---- service.c: the loop thread ---- */
 
-/* A connection. Its fields are the loop thread's, but id, role and name, which never change after HELLO. */
+/*
+ * A connection. Its fields are the loop thread's, but id, role and name, which never change after
+ * HELLO.
+ */
 struct meta_client {
 	struct meta_client *next;
 	struct ctl_conn *conn; /* NULL: gone */
@@ -117,7 +124,7 @@ struct meta_service {
 	u64 next_client;
 	struct rnode *node;
 	struct meta_queue inbox;       /* from the brain */
-	unsigned int voters;           /* of the log; atomic, as the next two: shown to people by the brain */
+	unsigned int voters; /* of the log; atomic, as the next two: shown to people by the brain */
 	u64 log_bytes;
 	u64 sync_ns;                   /* time of a write to the log with its sync */
 	struct meta_brain *brain;
@@ -140,10 +147,12 @@ void meta_service_finish(struct meta_service *service, struct meta_op *op);
 void meta_server_push_map(struct meta_service *service, struct meta_op *op);
 void meta_server_send_task(struct meta_service *service, struct meta_op *op);
 /*
- * Send a TASK to a store's connection. Brain thread. writer: the frame, emptied when it returns 0. answer: its run() is
- * called with the answer as payload and outcome.status, exactly once if this returned 0; on -ENOMEM it stays the caller's.
+ * Send a TASK to a store's connection. Brain thread. writer: the frame, emptied when it returns 0.
+ * answer: its run() is called with the answer as payload and outcome.status, exactly once if this
+ * returned 0; on -ENOMEM it stays the caller's.
  */
-int meta_task_send(struct meta_brain *brain, u64 client, struct tlv_writer *writer, struct meta_op *answer);
+int meta_task_send(struct meta_brain *brain, u64 client, struct tlv_writer *writer,
+		   struct meta_op *answer);
 
 /* ---- brain.c: the brain thread ---- */
 
@@ -197,11 +206,11 @@ void meta_brain_free(struct meta_brain *brain);
 void meta_brain_continue(struct meta_brain *brain, struct meta_op *op);
 /* An error of this machine: the process ends. */
 void meta_brain_fatal(struct meta_brain *brain, const char *doing, int err);
-__attribute__((format(printf, 3, 4))) void meta_brain_event(struct meta_brain *brain, const char *kind,
-							    const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) void meta_brain_event(struct meta_brain *brain,
+							    const char *kind, const char *fmt, ...);
 /* Put a sentence into an answer to the kernel or another daemon (TEXT), with a status. */
-__attribute__((format(printf, 4, 5))) void meta_op_refuse(struct meta_op *op, u32 status, u16 text_type,
-							  const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void meta_op_refuse(struct meta_op *op, u32 status,
+							  u16 text_type, const char *fmt, ...);
 
 /* ---- mount.c: MOUNT, RENEW ---- */
 void meta_run_mount(struct meta_brain *brain, struct meta_op *op);
@@ -251,7 +260,8 @@ void meta_gc_reset(struct meta_brain *brain);
 void meta_run_admin(struct meta_brain *brain, struct meta_op *op);
 json_t *meta_status(struct meta_brain *brain);
 /* statfs of a volume; also what `volume list` shows. */
-void meta_status_space(struct meta_brain *brain, const struct cat_volume *volume, struct weft_statfs *statfs);
+void meta_status_space(struct meta_brain *brain, const struct cat_volume *volume,
+		       struct weft_statfs *statfs);
 void meta_run_statfs(struct meta_brain *brain, struct meta_op *op);
 
 #endif

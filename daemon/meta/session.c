@@ -2,15 +2,17 @@
 /*
  * session.c - mounts, and the requests that they numbered
  *
- * A session is found by its id and by the UUID of its mount; both records come and go together, but that a session being
- * closed has given its UUID back already. A slot holds the newest request of that slot and what it was answered.
+ * A session is found by its id and by the UUID of its mount; both records come and go together, but
+ * that a session being closed has given its UUID back already. A slot holds the newest request of
+ * that slot and what it was answered.
  */
 #include <errno.h>
 
 #include "base/log.h"
 #include "meta/meta.h"
 
-int meta_session_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_session *session)
+int meta_session_decode(const struct meta_key *key, const u8 *value, size_t len,
+			struct meta_session *session)
 {
 	u32 name_len;
 
@@ -46,8 +48,8 @@ int meta_session_put(struct meta_txn *txn, const struct meta_session *session)
 {
 	struct meta_key key = meta_key_u64(session->session);
 
-	return meta_put(txn, WEFT_MT_SESSION, &key, &session->head, sizeof(session->head), session->name,
-			le32_to_cpu(session->head.name_len));
+	return meta_put(txn, WEFT_MT_SESSION, &key, &session->head, sizeof(session->head),
+			session->name, le32_to_cpu(session->head.name_len));
 }
 
 int meta_session_find(struct meta_txn *txn, u8 mgrp, const u8 client[16], u64 *session)
@@ -83,11 +85,14 @@ int meta_slot_put(struct meta_txn *txn, u64 session, u32 slot, const struct meta
 {
 	struct meta_key key = meta_key_slot(session, slot);
 
-	return meta_put(txn, WEFT_MT_SLOT, &key, &record->head, sizeof(record->head), record->answer,
-			le32_to_cpu(record->head.answer_len));
+	return meta_put(txn, WEFT_MT_SLOT, &key, &record->head, sizeof(record->head),
+			record->answer, le32_to_cpu(record->head.answer_len));
 }
 
-/* What letting go of a slot may touch: itself, and the chunks of a COMMIT that did not come to its end. */
+/*
+ * What letting go of a slot may touch: itself, and the chunks of a COMMIT that did not come to its
+ * end.
+ */
 #define SLOT_RECORDS (1u + 2u * (WEFT_PAYLOAD_MAX / (unsigned int)sizeof(struct weft_chunk_new)))
 
 /* Its slots, within the budget; *done: none is left. */
@@ -111,7 +116,8 @@ static int drop_slots(struct meta_state *state, u64 session, bool *done)
 		}
 		if (err || meta_budget_left(state) < SLOT_RECORDS)
 			break;
-		err = meta_slot_get(&state->txn, session, meta_key_get_u32(&walk.key, sizeof(u64)), &slot);
+		err = meta_slot_get(&state->txn, session, meta_key_get_u32(&walk.key, sizeof(u64)),
+				    &slot);
 		if (!err)
 			err = meta_commit_abandon(state, &slot);
 		if (!err)
@@ -124,7 +130,8 @@ static int drop_slots(struct meta_state *state, u64 session, bool *done)
 }
 
 /* What it held open and nobody names any more becomes work, within the budget. */
-static int drop_orphans(struct meta_state *state, u64 session, const struct meta_tree *tree, bool *done)
+static int drop_orphans(struct meta_state *state, u64 session, const struct meta_tree *tree,
+			bool *done)
 {
 	struct meta_key first = meta_key_orphan(tree, session, 0);
 	struct weft_m_mark mark = { .time_ns = cpu_to_le64(state->time_ns) };
@@ -138,17 +145,20 @@ static int drop_orphans(struct meta_state *state, u64 session, const struct meta
 	*done = false;
 	for (;;) {
 		err = meta_walk_seek(&walk, &first);
-		if (err == -ENOENT || (!err && !meta_walk_within(&walk, &first, first.len - sizeof(u64)))) {
+		if (err == -ENOENT ||
+		    (!err && !meta_walk_within(&walk, &first, first.len - sizeof(u64)))) {
 			*done = true;
 			err = 0;
 			break;
 		}
 		if (err || meta_budget_left(state) < 4)
 			break;
-		job = meta_key_job(tree, WEFT_MJ_REAP, meta_key_get_u64(&walk.key, first.len - sizeof(u64)));
+		job = meta_key_job(tree, WEFT_MJ_REAP,
+				   meta_key_get_u64(&walk.key, first.len - sizeof(u64)));
 		err = meta_del(&state->txn, WEFT_MT_ORPHAN, &walk.key);
 		if (!err)
-			err = meta_put(&state->txn, WEFT_MT_JOB, &job, &mark, sizeof(mark), NULL, 0);
+			err = meta_put(&state->txn, WEFT_MT_JOB, &job, &mark, sizeof(mark), NULL,
+				       0);
 		if (err)
 			break;
 	}

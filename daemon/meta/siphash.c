@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* siphash.c - SipHash-2-4 over input that comes in pieces. How it is cut makes no difference to the result. */
+/*
+ * siphash.c - SipHash-2-4 over input that comes in pieces. How it is cut makes no difference to the
+ * result.
+ */
 #include "meta/siphash.h"
 
 static inline u64 rotate(u64 x, unsigned int bits)

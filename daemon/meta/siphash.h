@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * siphash.h - SipHash-2-4 (Aumasson, Bernstein), 64 bits: where a name stands in its directory, and the sums by which
- * two copies of the state are compared. Pure. Both uses are part of formats: the function must never change.
+ * siphash.h - SipHash-2-4 (Aumasson, Bernstein), 64 bits: where a name stands in its directory, and
+ * the sums by which two copies of the state are compared. Pure. Both uses are part of formats: the
+ * function must never change.
  */
 #ifndef WEFT_META_SIPHASH_H
 #define WEFT_META_SIPHASH_H

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * state.c - the state between entries: transactions, the applied index, counters, the sum over all records
+ * state.c - the state between entries: transactions, the applied index, counters, the sum over all
+ * records
  *
- * One large write transaction spans many entries. The applied index, the counters and the sum are written with it, so the
- * tables always hold exactly the entries up to the index that they name. The log is durable by itself: a transaction that
- * is lost is applied again. durable_index is raised only after a full sync; until then the log must keep what lies above
- * the last one.
+ * One large write transaction spans many entries. The applied index, the counters and the sum are
+ * written with it, so the tables always hold exactly the entries up to the index that they name.
+ * The log is durable by itself: a transaction that is lost is applied again. durable_index is
+ * raised only after a full sync; until then the log must keep what lies above the last one.
  */
 #include <errno.h>
 
@@ -31,11 +32,13 @@ static int load(struct meta_state *state)
 	state->term = state->durable_term = le64_to_cpu(value.term);
 	state->time_ns = le64_to_cpu(value.time_ns);
 	state->hash = le64_to_cpu(value.hash);
-	err = meta_get(&state->txn, WEFT_MT_STATE, &counters, &state->counters, sizeof(state->counters), NULL, 0, NULL);
+	err = meta_get(&state->txn, WEFT_MT_STATE, &counters, &state->counters,
+		       sizeof(state->counters), NULL, 0, NULL);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
-	err = meta_get(&state->txn, WEFT_MT_STATE, &cluster, &state->cluster, sizeof(state->cluster),
-		       state->cluster_name, sizeof(state->cluster_name) - 1, &len);
+	err = meta_get(&state->txn, WEFT_MT_STATE, &cluster, &state->cluster,
+		       sizeof(state->cluster), state->cluster_name, sizeof(state->cluster_name) - 1,
+		       &len);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	state->cluster_name[len] = 0;
@@ -43,13 +46,14 @@ static int load(struct meta_state *state)
 	if (le32_to_cpu(state->cluster.format) <= WEFT_META_FORMAT &&
 	    le32_to_cpu(state->cluster.level) <= WEFT_META_LEVEL)
 		return 0;
-	log_error("the database was written by a newer weftd (format %u, level %u); install that version again",
+	log_error("the database was written by a newer weftd (format %u, level %u); install that "
+		  "version again",
 		  le32_to_cpu(state->cluster.format), le32_to_cpu(state->cluster.level));
 	return -EPROTO;
 }
 
-int meta_state_open(struct meta_state *state, const char *dir, u64 map_size, const struct meta_hooks *hooks,
-		    void *owner)
+int meta_state_open(struct meta_state *state, const char *dir, u64 map_size,
+		    const struct meta_hooks *hooks, void *owner)
 {
 	int err;
 
@@ -128,10 +132,12 @@ static int put_state(struct meta_state *state)
 
 	err = meta_put(&state->txn, WEFT_MT_STATE, &applied, &value, sizeof(value), NULL, 0);
 	if (!err)
-		err = meta_put(&state->txn, WEFT_MT_STATE, &counters, &state->counters, sizeof(state->counters), NULL, 0);
+		err = meta_put(&state->txn, WEFT_MT_STATE, &counters, &state->counters,
+			       sizeof(state->counters), NULL, 0);
 	if (!err && state->formed)
-		err = meta_put(&state->txn, WEFT_MT_STATE, &cluster, &state->cluster, sizeof(state->cluster),
-			       state->cluster_name, strlen(state->cluster_name));
+		err = meta_put(&state->txn, WEFT_MT_STATE, &cluster, &state->cluster,
+			       sizeof(state->cluster), state->cluster_name,
+			       strlen(state->cluster_name));
 	return err;
 }
 

@@ -2,7 +2,8 @@
 /*
  * status.c - how the cluster is: what works, what is at risk, what can still be lost, what to do
  *
- * Numbers come from the totals that apply keeps and from the catalog: nothing here walks over a table of files or chunks.
+ * Numbers come from the totals that apply keeps and from the catalog: nothing here walks over a
+ * table of files or chunks.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,9 +13,11 @@
 struct tally {
 	unsigned int hosts, hosts_up, stores, stores_up;
 	u64 capacity, free, capacity_up, free_up;
-	unsigned int least_up; /* stores up beyond k, of the group with chunks that has fewest; WEFT_SHARDS_MAX: none has */
+	/* Stores up beyond k, of the group that has fewest; WEFT_SHARDS_MAX: none has chunks. */
+	unsigned int least_up;
 	unsigned int groups, groups_open, groups_degraded, groups_unreadable;
-	u32 heavy_host; /* whose loss takes more shards of an open group than its parity covers; 0: none */
+	/* Whose loss takes more shards of an open group than its parity covers; 0: none. */
+	u32 heavy_host;
 };
 
 /* Whether a group holds anything stands in its record only: commits do not touch the catalog. */
@@ -107,14 +110,17 @@ static void count(struct meta_brain *brain, struct tally *tally)
 
 /* ---- statfs ---- */
 
-void meta_status_space(struct meta_brain *brain, const struct cat_volume *volume, struct weft_statfs *statfs)
+void meta_status_space(struct meta_brain *brain, const struct cat_volume *volume,
+		       struct weft_statfs *statfs)
 {
 	u64 k = le32_to_cpu(volume->info.k), m = le32_to_cpu(volume->info.m), used, map;
 	struct tally tally;
 
 	count(brain, &tally);
 	meta_db_size(&brain->state.db, &used, &map);
-	/* What coding leaves of it. Files are bounded by the metadata only: about 512 bytes each. */
+	/*
+	 * What coding leaves of it. Files are bounded by the metadata only: about 512 bytes each.
+	 */
 	*statfs = (struct weft_statfs){
 		.bytes_total = cpu_to_le64(tally.capacity / (k + m) * k),
 		.bytes_free = cpu_to_le64(tally.free / (k + m) * k),
@@ -127,7 +133,8 @@ void meta_status_space(struct meta_brain *brain, const struct cat_volume *volume
 void meta_run_statfs(struct meta_brain *brain, struct meta_op *op)
 {
 	struct cat_session *session = catalog_session(&brain->catalog, op->frame.session);
-	struct cat_volume *volume = session ? catalog_volume(&brain->catalog, session->volume) : NULL;
+	struct cat_volume *volume =
+		session ? catalog_volume(&brain->catalog, session->volume) : NULL;
 	struct weft_statfs statfs;
 
 	if (!volume) {
@@ -158,14 +165,15 @@ static void say_works(struct meta_brain *brain, const struct tally *tally, json_
 	if (!tally->stores)
 		return;
 	if (tally->groups_open)
-		say(list, "reading and writing: %u of %u stores on %u of %u hosts are up", tally->stores_up, tally->stores,
-		    tally->hosts_up, tally->hosts);
+		say(list, "reading and writing: %u of %u stores on %u of %u hosts are up",
+		    tally->stores_up, tally->stores, tally->hosts_up, tally->hosts);
 	else if (tally->stores_up)
-		say(list, "reading: %u of %u stores on %u of %u hosts are up", tally->stores_up, tally->stores,
-		    tally->hosts_up, tally->hosts);
+		say(list, "reading: %u of %u stores on %u of %u hosts are up", tally->stores_up,
+		    tally->stores, tally->hosts_up, tally->hosts);
 }
 
-static void say_risks(struct meta_brain *brain, const struct tally *tally, json_t *list, json_t *todo)
+static void say_risks(struct meta_brain *brain, const struct tally *tally, json_t *list,
+		      json_t *todo)
 {
 	const struct meta_catalog *catalog = &brain->catalog;
 	u64 missing = le64_to_cpu(brain->state.counters.missing);
@@ -178,21 +186,26 @@ static void say_risks(struct meta_brain *brain, const struct tally *tally, json_
 			    catalog->hosts[i]->strings[META_HOST_NAME]);
 		}
 	for (u32 i = 0; i < catalog->n_stores; i++)
-		if (catalog->stores[i] && catalog->stores[i]->beaten && catalog->stores[i]->status != WEFT_ST_OK) {
+		if (catalog->stores[i] && catalog->stores[i]->beaten &&
+		    catalog->stores[i]->status != WEFT_ST_OK) {
 			say(list, "store %u in %s: %s", i, catalog->stores[i]->path,
 			    status_text(catalog->stores[i]->status));
 			say(todo, "look at the disk of %s", catalog->stores[i]->path);
 		}
 	if (tally->heavy_host) {
-		say(list, "without host %s more shards of some chunks are gone than their parity covers",
+		say(list,
+		    "without host %s more shards of some chunks are gone than their parity covers",
 		    catalog_host(catalog, tally->heavy_host)->strings[META_HOST_NAME]);
 		say(todo, "add hosts with stores: the redundancy asks for more than there are");
 	}
 	if (missing)
-		say(list, "%llu shards of %llu chunks are missing and wait to be rebuilt", (unsigned long long)missing,
+		say(list, "%llu shards of %llu chunks are missing and wait to be rebuilt",
+		    (unsigned long long)missing,
 		    (unsigned long long)le64_to_cpu(brain->state.counters.exceptions));
 	if (tally->groups_unreadable)
-		say(list, "%u groups have fewer stores up than reading needs: their chunks cannot be read now",
+		say(list,
+		    "%u groups have fewer stores up than reading needs: their chunks cannot be "
+		    "read now",
 		    tally->groups_unreadable);
 	if (brain->disk_low) {
 		say(list, "the disk of the metadata service is nearly full; new files are refused");
@@ -207,24 +220,28 @@ static void say_losses(struct meta_brain *brain, const struct tally *tally, json
 	if (tally->groups_unreadable)
 		say(list, "chunks: some cannot be read; any further loss may be for good");
 	else if (tally->least_up < WEFT_SHARDS_MAX)
-		say(list, "chunks: any %u more stores may fail and all can still be read%s", tally->least_up,
-		    brain->state.counters.missing ? ", less what is missing" : "");
+		say(list, "chunks: any %u more stores may fail and all can still be read%s",
+		    tally->least_up, brain->state.counters.missing ? ", less what is missing" : "");
 	if (voters > 2)
 		say(list, "metadata: %u of its %u servers", (voters - 1) / 2, voters);
 	else
-		say(list, "metadata: none of its %u server%s; if a disk of them is lost, everything is", voters,
-		    voters > 1 ? "s" : "");
+		say(list,
+		    "metadata: none of its %u server%s; if a disk of them is lost, everything is",
+		    voters, voters > 1 ? "s" : "");
 }
 
 static json_t *chunk_health(struct meta_brain *brain)
 {
 	const struct weft_m_counters *c = &brain->state.counters;
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)le64_to_cpu(c->chunks), "bytes",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total",
+			 (json_int_t)le64_to_cpu(c->chunks), "bytes",
 			 (json_int_t)le64_to_cpu(c->plain_bytes), "with_missing_shards",
-			 (json_int_t)le64_to_cpu(c->exceptions), "missing_shards", (json_int_t)le64_to_cpu(c->missing),
-			 "condemned", (json_int_t)le64_to_cpu(c->condemned), "deleting",
-			 (json_int_t)le64_to_cpu(c->deleting), "rebuilding", (json_int_t)meta_heal_running(brain));
+			 (json_int_t)le64_to_cpu(c->exceptions), "missing_shards",
+			 (json_int_t)le64_to_cpu(c->missing), "condemned",
+			 (json_int_t)le64_to_cpu(c->condemned), "deleting",
+			 (json_int_t)le64_to_cpu(c->deleting), "rebuilding",
+			 (json_int_t)meta_heal_running(brain));
 }
 
 static const char *health(const struct meta_brain *brain, const struct tally *tally)
@@ -240,7 +257,8 @@ static const char *health(const struct meta_brain *brain, const struct tally *ta
 
 json_t *meta_status(struct meta_brain *brain)
 {
-	json_t *works = json_array(), *risks = json_array(), *losses = json_array(), *todo = json_array();
+	json_t *works = json_array(), *risks = json_array(), *losses = json_array(),
+	       *todo = json_array();
 	const struct weft_m_counters *c = &brain->state.counters;
 	struct tally tally;
 	char uuid[37], *at = uuid;
@@ -250,27 +268,33 @@ json_t *meta_status(struct meta_brain *brain)
 	tally_groups(brain, &tally);
 	meta_db_size(&brain->state.db, &used, &map);
 	for (unsigned int i = 0; i < 16; i++)
-		at += sprintf(at, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", brain->state.cluster.uuid[i]);
+		at += sprintf(at, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
+			      brain->state.cluster.uuid[i]);
 	say_works(brain, &tally, works);
 	if (!tally.stores)
-		say(todo, "add stores: start weftd with 'path' in [store] on the hosts that shall keep data");
+		say(todo, "add stores: start weftd with 'path' in [store] on the hosts that shall "
+			  "keep data");
 	say_risks(brain, &tally, risks, todo);
 	say_losses(brain, &tally, losses);
-	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:i, s:i, s:I, s:I},"
-			 " s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b}}",
-			 "cluster", brain->state.cluster_name, "uuid", uuid, "health", health(brain, &tally), "encrypted", 0,
-			 "works", works, "at_risk", risks, "can_be_lost", losses, "to_do", todo,
-			 "hosts", "total", (int)tally.hosts, "up", (int)tally.hosts_up,
-			 "stores", "total", (int)tally.stores, "up", (int)tally.stores_up,
-			 "capacity", (json_int_t)tally.capacity, "free", (json_int_t)tally.free,
-			 "groups", "total", (int)tally.groups, "open", (int)tally.groups_open,
-			 "degraded", (int)tally.groups_degraded, "unreadable", (int)tally.groups_unreadable,
-			 "chunks", chunk_health(brain), "files", (json_int_t)le64_to_cpu(c->files),
-			 "sessions", (json_int_t)le64_to_cpu(c->sessions), "orphans", (json_int_t)le64_to_cpu(c->orphans),
-			 "metadata", "index", (json_int_t)brain->state.index, "durable_index",
-			 (json_int_t)brain->state.durable_index, "bytes", (json_int_t)used, "log_bytes",
-			 (json_int_t)__atomic_load_n(&brain->service->log_bytes, __ATOMIC_RELAXED), "sync_us",
-			 (json_int_t)(__atomic_load_n(&brain->service->sync_ns, __ATOMIC_RELAXED) / 1000), "voters",
-			 (int)__atomic_load_n(&brain->service->voters, __ATOMIC_RELAXED), "leader", brain->leader,
-			 "disk_low", brain->disk_low);
+	return json_pack(
+		"{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:i, s:i, s:I, s:I},"
+		" s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:i, "
+		"s:b, s:b}}",
+		"cluster", brain->state.cluster_name, "uuid", uuid, "health", health(brain, &tally),
+		"encrypted", 0, "works", works, "at_risk", risks, "can_be_lost", losses, "to_do",
+		todo, "hosts", "total", (int)tally.hosts, "up", (int)tally.hosts_up, "stores",
+		"total", (int)tally.stores, "up", (int)tally.stores_up, "capacity",
+		(json_int_t)tally.capacity, "free", (json_int_t)tally.free, "groups", "total",
+		(int)tally.groups, "open", (int)tally.groups_open, "degraded",
+		(int)tally.groups_degraded, "unreadable", (int)tally.groups_unreadable, "chunks",
+		chunk_health(brain), "files", (json_int_t)le64_to_cpu(c->files), "sessions",
+		(json_int_t)le64_to_cpu(c->sessions), "orphans",
+		(json_int_t)le64_to_cpu(c->orphans), "metadata", "index",
+		(json_int_t)brain->state.index, "durable_index",
+		(json_int_t)brain->state.durable_index, "bytes", (json_int_t)used, "log_bytes",
+		(json_int_t)__atomic_load_n(&brain->service->log_bytes, __ATOMIC_RELAXED),
+		"sync_us",
+		(json_int_t)(__atomic_load_n(&brain->service->sync_ns, __ATOMIC_RELAXED) / 1000),
+		"voters", (int)__atomic_load_n(&brain->service->voters, __ATOMIC_RELAXED), "leader",
+		brain->leader, "disk_low", brain->disk_low);
 }

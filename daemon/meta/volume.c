@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* volume.c - volumes: policies, root, totals, and who has it mounted. A name leads to one volume. */
+/*
+ * volume.c - volumes: policies, root, totals, and who has it mounted. A name leads to one volume.
+ */
 #include <errno.h>
 
 #include "base/log.h"
 #include "meta/meta.h"
 
-int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len, struct meta_volume *volume)
+int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len,
+		       struct meta_volume *volume)
 {
 	u32 name_len;
 
@@ -41,8 +44,8 @@ int meta_volume_put(struct meta_txn *txn, const struct meta_volume *volume)
 {
 	struct meta_key key = meta_key_u64(volume->volume);
 
-	return meta_put(txn, WEFT_MT_VOLUME, &key, &volume->head, sizeof(volume->head), volume->name,
-			le32_to_cpu(volume->head.name_len));
+	return meta_put(txn, WEFT_MT_VOLUME, &key, &volume->head, sizeof(volume->head),
+			volume->name, le32_to_cpu(volume->head.name_len));
 }
 
 int meta_volume_find(struct meta_txn *txn, const char *name, u64 *volume)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Requests of a kernel: two bytes of operation, then the payload. What the parser lets through is applied to a small
- * cluster, or read from it: nothing that a client sends may stop the voter. Each input meets the same state.
+ * Requests of a kernel: two bytes of operation, then the payload. What the parser lets through is
+ * applied to a small cluster, or read from it: nothing that a client sends may stop the voter. Each
+ * input meets the same state.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ static void apply(struct meta_buffer *entry)
 	require(!meta_apply(&state, state.index + 1, 1, entry->data, entry->len, &outcome));
 }
 
-static void make(enum weft_m_entry_type type, const void *body, size_t len, const void *tail, size_t tail_len)
+static void make(enum weft_m_entry_type type, const void *body, size_t len, const void *tail,
+		 size_t tail_len)
 {
 	struct meta_buffer entry = { 0 };
 
@@ -50,7 +52,8 @@ static void make_file(void)
 	struct meta_buffer entry = { 0 };
 	struct weft_m_entry *head;
 
-	require(!meta_entry_begin(&entry, WEFT_ME_REQUEST) && !meta_buffer_put(&entry, &create, sizeof(create)) &&
+	require(!meta_entry_begin(&entry, WEFT_ME_REQUEST) &&
+		!meta_buffer_put(&entry, &create, sizeof(create)) &&
 		!meta_buffer_put(&entry, "x", 1));
 	head = meta_entry_head(&entry);
 	head->session = cpu_to_le64(session);
@@ -60,12 +63,16 @@ static void make_file(void)
 	meta_buffer_free(&entry);
 }
 
-/* One volume, mounted; four stores, a group of 2+2 on them. The root is inode 1, the group is 1, the incarnation 1. */
+/*
+ * One volume, mounted; four stores, a group of 2+2 on them. The root is inode 1, the group is 1,
+ * the incarnation 1.
+ */
 static void prepare(void)
 {
 	struct weft_e_cluster cluster = { .incarnation = cpu_to_le32(1), .name_len = cpu_to_le32(1) };
-	struct weft_e_volume volume = { .info = { .k = cpu_to_le32(2), .m = cpu_to_le32(2),
-						  .inline_max = cpu_to_le32(1900) }, .name_len = cpu_to_le32(1) };
+	struct weft_e_volume volume = {
+		.info = { .k = cpu_to_le32(2), .m = cpu_to_le32(2), .inline_max = cpu_to_le32(1900) },
+		.name_len = cpu_to_le32(1)};
 	struct weft_e_host host = { .strings_len = cpu_to_le32(5) };
 	struct weft_e_mount mount = { .volume = cpu_to_le64(1) };
 	struct weft_e_group group = { .domain = cpu_to_le64(1), .k = 2, .m = 2 };
@@ -115,7 +122,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	payload = malloc(size);
 	require(payload);
 	memcpy(payload, data + 2, size - 2);
-	if (meta_request_parse(op, session, 1, 3, payload, size - 2, &entry, &ask, &why) == WEFT_ST_OK) {
+	if (meta_request_parse(op, session, 1, 3, payload, size - 2, &entry, &ask, &why) ==
+	    WEFT_ST_OK) {
 		if (ask.entry) {
 			apply(&entry);
 			require(outcome.status <= META_MORE);

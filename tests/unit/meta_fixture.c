@@ -106,7 +106,8 @@ static u32 request(struct meta_fixture *f, u16 op, u32 slot, u64 sequence)
 	u32 status;
 
 	must(tlv_finish(&f->payload));
-	status = meta_request_parse(op, f->session, sequence, slot, f->payload.data, f->payload.len, &entry, &ask, &why);
+	status = meta_request_parse(op, f->session, sequence, slot, f->payload.data, f->payload.len,
+				    &entry, &ask, &why);
 	if (!status) {
 		assert_true(ask.entry);
 		status = fixture_apply(f, &entry);
@@ -133,8 +134,8 @@ u32 fixture_read(struct meta_fixture *f, u16 op)
 	u32 status;
 
 	must(tlv_finish(&f->payload));
-	status = meta_request_parse(op, f->session, 0, WEFT_SLOT_NONE, f->payload.data, f->payload.len, &entry, &ask,
-				    &why);
+	status = meta_request_parse(op, f->session, 0, WEFT_SLOT_NONE, f->payload.data,
+				    f->payload.len, &entry, &ask, &why);
 	meta_buffer_free(&entry);
 	if (status)
 		return status;
@@ -156,7 +157,7 @@ struct tlv fixture_answer(struct meta_fixture *f, enum weft_p type)
 static struct weft_time now(const struct meta_fixture *f)
 {
 	return (struct weft_time){ .sec = cpu_to_le64(f->time_ns / 1000000000u),
-				   .nsec = cpu_to_le32((u32)(f->time_ns % 1000000000u)) };
+				    .nsec = cpu_to_le32((u32)(f->time_ns % 1000000000u)) };
 }
 
 static void put_name(struct meta_fixture *f, enum weft_p type, const char *name)
@@ -181,7 +182,8 @@ static void take_attr(struct meta_fixture *f, struct weft_attr *attr)
 
 u32 fixture_create(struct meta_fixture *f, u64 dir, const char *name, u32 mode, u64 *ino)
 {
-	struct weft_create create = { .mode = cpu_to_le32(mode), .uid = cpu_to_le32(7), .time = now(f) };
+	struct weft_create create = {
+		.mode = cpu_to_le32(mode), .uid = cpu_to_le32(7), .time = now(f)};
 	struct weft_attr attr;
 	u32 status;
 
@@ -210,7 +212,8 @@ u32 fixture_unlink(struct meta_fixture *f, u64 dir, const char *name, bool rmdir
 	return fixture_request(f, WEFT_REQ_UNLINK, 300);
 }
 
-u32 fixture_rename(struct meta_fixture *f, u64 dir, const char *name, u64 dir2, const char *name2, u32 flags)
+u32 fixture_rename(struct meta_fixture *f, u64 dir, const char *name, u64 dir2, const char *name2,
+		   u32 flags)
 {
 	fixture_payload(f);
 	tlv_put_u64(&f->payload, WEFT_P_PARENT, dir);
@@ -259,8 +262,11 @@ u32 fixture_getattr(struct meta_fixture *f, u64 ino, struct weft_attr *attr)
 
 u32 fixture_truncate(struct meta_fixture *f, u64 ino, u64 size)
 {
-	struct weft_setattr set = { .valid = cpu_to_le32(WEFT_SA_SIZE | WEFT_SA_CTIME | WEFT_SA_MTIME),
-				    .size = cpu_to_le64(size), .mtime = now(f), .ctime = now(f) };
+	struct weft_setattr set = {
+		.valid = cpu_to_le32(WEFT_SA_SIZE | WEFT_SA_CTIME | WEFT_SA_MTIME),
+		.size = cpu_to_le64(size),
+		.mtime = now(f),
+		.ctime = now(f)};
 
 	fixture_payload(f);
 	tlv_put_u64(&f->payload, WEFT_P_INO, ino);
@@ -277,7 +283,8 @@ u32 fixture_forget(struct meta_fixture *f, u64 ino)
 
 /* ---- Entries of the cluster ---- */
 
-static void begin(struct meta_buffer *entry, enum weft_m_entry_type type, const void *body, size_t len)
+static void begin(struct meta_buffer *entry, enum weft_m_entry_type type, const void *body,
+		  size_t len)
 {
 	must(meta_entry_begin(entry, type));
 	must(meta_buffer_put(entry, body, len));
@@ -285,7 +292,9 @@ static void begin(struct meta_buffer *entry, enum weft_m_entry_type type, const 
 
 u32 fixture_mount(struct meta_fixture *f, u8 client, u32 flags, u64 *session)
 {
-	struct weft_e_mount body = { .client = { client }, .volume = cpu_to_le64(f->volume), .flags = cpu_to_le32(flags),
+	struct weft_e_mount body = { .client = { client },
+				     .volume = cpu_to_le64(f->volume),
+				     .flags = cpu_to_le32(flags),
 				     .name_len = cpu_to_le32(6) };
 	struct meta_buffer entry = { 0 };
 	u32 status;
@@ -313,7 +322,10 @@ u32 fixture_end_session(struct meta_fixture *f, u64 session)
 
 u32 fixture_group(struct meta_fixture *f, u8 k, u8 m, u32 first_store, u64 *group)
 {
-	struct weft_e_group body = { .domain = cpu_to_le64(f->volume), .k = k, .m = m, .flags = cpu_to_le16(WEFT_GF_OPEN) };
+	struct weft_e_group body = { .domain = cpu_to_le64(f->volume),
+				     .k = k,
+				     .m = m,
+				     .flags = cpu_to_le16(WEFT_GF_OPEN) };
 	struct meta_buffer entry = { 0 };
 	__le32 store;
 	u32 status;
@@ -334,10 +346,13 @@ static void add_store(struct meta_fixture *f, u32 number)
 {
 	struct meta_buffer entry = { 0 };
 	struct weft_e_host host = { .addresses = cpu_to_le32(1) };
-	struct weft_e_store store = { .uuid = { (u8)number, 1 }, .starts = cpu_to_le64(1), .path_len = cpu_to_le32(4),
+	struct weft_e_store store = { .uuid = { (u8)number, 1 },
+				      .starts = cpu_to_le64(1),
+				      .path_len = cpu_to_le32(4),
 				      .capacity = cpu_to_le64(1ull << 40) };
 	char strings[64];
-	int len = snprintf(strings, sizeof(strings), "host%u%c%c%c%c10.0.0.%u:7400%c", number, 0, 0, 0, 0, number, 0);
+	int len = snprintf(strings, sizeof(strings), "host%u%c%c%c%c10.0.0.%u:7400%c", number, 0, 0,
+			   0, 0, number, 0);
 
 	host.strings_len = cpu_to_le32((u32)len);
 	begin(&entry, WEFT_ME_HOST_SET, &host, sizeof(host));
@@ -354,7 +369,8 @@ static void add_store(struct meta_fixture *f, u32 number)
 
 static void form(struct meta_fixture *f)
 {
-	struct weft_e_cluster body = { .uuid = { 1 }, .incarnation = cpu_to_le32(1), .name_len = cpu_to_le32(4) };
+	struct weft_e_cluster body = {
+		.uuid = { 1 }, .incarnation = cpu_to_le32(1), .name_len = cpu_to_le32(4)};
 	struct meta_buffer entry = { 0 };
 
 	begin(&entry, WEFT_ME_CLUSTER_INIT, &body, sizeof(body));
@@ -366,9 +382,13 @@ static void form(struct meta_fixture *f)
 void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, unsigned int stores)
 {
 	struct weft_e_volume body = {
-		.info = { .k = cpu_to_le32(k), .m = cpu_to_le32(m), .chunk_size = cpu_to_le32(1 << 22),
+		.info = { .k = cpu_to_le32(k),
+			  .m = cpu_to_le32(m),
+			  .chunk_size = cpu_to_le32(1 << 22),
 			  .inline_max = cpu_to_le32(1900) },
-		.name_key = { 3, 1, 4 }, .mode = cpu_to_le32(0755), .name_len = cpu_to_le32(4),
+		.name_key = { 3, 1, 4 },
+		.mode = cpu_to_le32(0755),
+		.name_len = cpu_to_le32(4),
 	};
 	struct meta_buffer entry = { 0 };
 	struct meta_volume volume;
@@ -391,7 +411,7 @@ void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, uns
 void fixture_commit_begin(struct meta_fixture *f, u64 ino, u64 size, u32 flags)
 {
 	struct weft_commit commit = { .flags = cpu_to_le32(flags | WEFT_CF_SIZE | WEFT_CF_MTIME),
-				      .size = cpu_to_le64(size), .mtime = now(f), .ctime = now(f) };
+				       .size = cpu_to_le64(size), .mtime = now(f), .ctime = now(f) };
 
 	fixture_payload(f);
 	tlv_put_u64(&f->payload, WEFT_P_INO, ino);
@@ -461,10 +481,13 @@ static void check_chunk(struct meta_fixture *f, const struct meta_walk *walk, st
 	must(meta_chunk_decode(&walk->key, walk->value, walk->value_len, &chunk));
 	census->refs += le64_to_cpu(chunk.head.refs);
 	queued = chunk.head.state != WEFT_MC_DELETING && meta_chunk_missing(&chunk);
-	assert_int_equal(meta_get(&f->state.txn, WEFT_MT_EXCEPTION, &key, NULL, 0, &(struct weft_m_mark){ 0 }, 8, NULL),
+	assert_int_equal(meta_get(&f->state.txn, WEFT_MT_EXCEPTION, &key, NULL, 0,
+				  &(struct weft_m_mark){ 0 }, 8, NULL),
 			 queued ? 0 : -ENOENT);
-	time = meta_key_condemned(f->state.mgrp, le64_to_cpu(chunk.head.condemned_ns), chunk.group, chunk.number);
-	assert_int_equal(meta_get(&f->state.txn, WEFT_MT_CONDEMNED, &time, NULL, 0, &(struct weft_m_mark){ 0 }, 8, NULL),
+	time = meta_key_condemned(f->state.mgrp, le64_to_cpu(chunk.head.condemned_ns), chunk.group,
+				  chunk.number);
+	assert_int_equal(meta_get(&f->state.txn, WEFT_MT_CONDEMNED, &time, NULL, 0,
+				  &(struct weft_m_mark){ 0 }, 8, NULL),
 			 chunk.head.state == WEFT_MC_CONDEMNED ? 0 : -ENOENT);
 	if (chunk.head.state == WEFT_MC_LIVE)
 		assert_true(chunk.head.refs);
@@ -485,7 +508,8 @@ static u64 count_records(struct meta_fixture *f, enum weft_m_table table)
 	int err;
 
 	must(meta_walk_begin(&walk, &f->state.txn, table));
-	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err; err = meta_walk_next(&walk))
+	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err;
+	     err = meta_walk_next(&walk))
 		n++;
 	meta_walk_end(&walk);
 	assert_int_equal(err, -ENOENT);
@@ -501,7 +525,8 @@ void fixture_check(struct meta_fixture *f)
 
 	must(meta_state_read(&f->state));
 	must(meta_walk_begin(&walk, &f->state.txn, WEFT_MT_CHUNK));
-	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err; err = meta_walk_next(&walk))
+	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err;
+	     err = meta_walk_next(&walk))
 		check_chunk(f, &walk, &census);
 	meta_walk_end(&walk);
 	assert_int_equal(err, -ENOENT);
@@ -515,6 +540,7 @@ void fixture_check(struct meta_fixture *f)
 	assert_int_equal(census.queued, le64_to_cpu(c->exceptions));
 	assert_int_equal(census.queued, count_records(f, WEFT_MT_EXCEPTION));
 	assert_int_equal(census.missing, le64_to_cpu(c->missing));
-	assert_int_equal(count_records(f, WEFT_MT_ORPHAN) + count_records(f, WEFT_MT_JOB), le64_to_cpu(c->orphans));
+	assert_int_equal(count_records(f, WEFT_MT_ORPHAN) + count_records(f, WEFT_MT_JOB),
+			 le64_to_cpu(c->orphans));
 	assert_int_equal(count_records(f, WEFT_MT_SESSION), le64_to_cpu(c->sessions));
 }

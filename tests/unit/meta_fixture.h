@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * meta_fixture.h - a metadata state machine in a directory of its own, driven without log and network
+ * meta_fixture.h - a metadata state machine in a directory of its own, driven without log and
+ * network
  *
- * Requests are made as a kernel makes them, go through the parser, and are applied as entries one after the other, again
- * as long as the outcome says so. Every call that cannot fail in a sound program fails the test by itself.
+ * Requests are made as a kernel makes them, go through the parser, and are applied as entries one
+ * after the other, again as long as the outcome says so. Every call that cannot fail in a sound
+ * program fails the test by itself.
  */
 #ifndef WEFT_TESTS_META_FIXTURE_H
 #define WEFT_TESTS_META_FIXTURE_H
@@ -40,7 +42,10 @@ void fixture_reopen(struct meta_fixture *f);
 
 /* Apply an entry, again while it says so; its status. */
 u32 fixture_apply(struct meta_fixture *f, struct meta_buffer *entry);
-/* The payload under construction becomes a request in slot with its next number (WEFT_SLOT_NONE: without). */
+/*
+ * The payload under construction becomes a request in slot with its next number (WEFT_SLOT_NONE:
+ * without).
+ */
 u32 fixture_request(struct meta_fixture *f, u16 op, u32 slot);
 /* The same with a number of one's own choice. */
 u32 fixture_request_as(struct meta_fixture *f, u16 op, u32 slot, u64 sequence);
@@ -52,7 +57,8 @@ u32 fixture_read(struct meta_fixture *f, u16 op);
 /* Shorthands; each returns a status, the inode in *ino. */
 u32 fixture_create(struct meta_fixture *f, u64 dir, const char *name, u32 mode, u64 *ino);
 u32 fixture_unlink(struct meta_fixture *f, u64 dir, const char *name, bool rmdir);
-u32 fixture_rename(struct meta_fixture *f, u64 dir, const char *name, u64 dir2, const char *name2, u32 flags);
+u32 fixture_rename(struct meta_fixture *f, u64 dir, const char *name, u64 dir2, const char *name2,
+		   u32 flags);
 u32 fixture_link(struct meta_fixture *f, u64 ino, u64 dir, const char *name);
 u32 fixture_lookup(struct meta_fixture *f, u64 dir, const char *name, struct weft_attr *attr);
 u32 fixture_getattr(struct meta_fixture *f, u64 ino, struct weft_attr *attr);
@@ -64,7 +70,9 @@ u32 fixture_group(struct meta_fixture *f, u8 k, u8 m, u32 first_store, u64 *grou
 
 /* A COMMIT under construction: the chunks first, then the extents, then the end. */
 void fixture_commit_begin(struct meta_fixture *f, u64 ino, u64 size, u32 flags);
-/* A chunk in group with all shards where the group says (missing: bits of shards that nobody has). */
+/*
+ * A chunk in group with all shards where the group says (missing: bits of shards that nobody has).
+ */
 void fixture_commit_chunk(struct meta_fixture *f, u64 group, u32 plain_len, u32 missing);
 void fixture_commit_extents(struct meta_fixture *f, const struct weft_extent *extents, size_t n);
 u32 fixture_commit_end(struct meta_fixture *f, u32 slot);
@@ -73,7 +81,10 @@ u32 fixture_write(struct meta_fixture *f, u64 ino, u64 group, u64 offset, u32 le
 
 /* An attribute of the last answer; fails the test if it is not there. */
 struct tlv fixture_answer(struct meta_fixture *f, enum weft_p type);
-/* The chunk records' references against the extents, the queues against the chunks, the totals against the records. */
+/*
+ * The chunk records' references against the extents, the queues against the chunks, the totals
+ * against the records.
+ */
 void fixture_check(struct meta_fixture *f);
 
 #endif

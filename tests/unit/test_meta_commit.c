@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* test_meta_commit.c - content of files: overlaps against a model of every byte, long requests, chunks' lives */
+/*
+ * test_meta_commit.c - content of files: overlaps against a model of every byte, long requests,
+ * chunks' lives
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -95,7 +98,8 @@ static void read_blocks(struct meta_fixture *f, u64 ino, struct block *blocks, s
 			end = first + le64_to_cpu(extent.length);
 			for (u64 b = first / BLOCK; b < end / BLOCK && b < n; b++)
 				blocks[b] = (struct block){ le64_to_cpu(extent.number),
-							    le32_to_cpu(extent.chunk_offset) + (u32)(b * BLOCK - first) };
+							    le32_to_cpu(extent.chunk_offset) +
+								    (u32)(b * BLOCK - first) };
 		}
 		tlv = fixture_answer(f, WEFT_P_NEXT);
 		assert_int_equal(tlv_u64(&tlv, &end), 0);
@@ -136,23 +140,35 @@ static void every_overlap_of_two_extents(void **state)
 					snprintf(name, sizeof(name), "%u-%u-%u-%u", a, ae, b, be);
 					ino = make(f, name);
 					memset(model, 0, sizeof(model));
-					assert_int_equal(fixture_write(f, ino, group, a * BLOCK, (ae - a) * BLOCK, 0), 0);
-					assert_int_equal(fixture_write(f, ino, group, b * BLOCK, (be - b) * BLOCK, 0), 0);
+					assert_int_equal(fixture_write(f, ino, group, a * BLOCK,
+								       (ae - a) * BLOCK, 0),
+							 0);
+					assert_int_equal(fixture_write(f, ino, group, b * BLOCK,
+								       (be - b) * BLOCK, 0),
+							 0);
 					for (unsigned int i = a; i < ae; i++)
-						model[i] = (struct block){ number + 1, (i - a) * BLOCK };
+						model[i] =
+							(struct block){ number + 1, (i - a) * BLOCK };
 					for (unsigned int i = b; i < be; i++)
-						model[i] = (struct block){ number + 2, (i - b) * BLOCK };
+						model[i] =
+							(struct block){ number + 2, (i - b) * BLOCK };
 					number += 2;
 					expect_blocks(f, ino, model, N);
 					size = (ae > be ? ae : be) * BLOCK;
-					expect_size(f, ino, size,
-						    BLOCK * ((ae - a) + (be - b) -
-							     (a < be && b < ae ? (ae < be ? ae : be) - (a > b ? a : b) : 0)));
+					expect_size(
+						f, ino, size,
+						BLOCK * ((ae - a) + (be - b) -
+							 (a < be && b < ae ? (ae < be ? ae : be) -
+										     (a > b ? a : b)
+									   : 0)));
 				}
 	fixture_check(f);
 }
 
-/* A COMMIT of several extents that share and split chunks, a truncation now and then, a restart now and then. */
+/*
+ * A COMMIT of several extents that share and split chunks, a truncation now and then, a restart now
+ * and then.
+ */
 static void random_writes_match_a_model_of_every_block(void **state)
 {
 	enum { N = 300, ROUNDS = 1500 };
@@ -163,7 +179,8 @@ static void random_writes_match_a_model_of_every_block(void **state)
 	assert_non_null(model);
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		u64 start = next_random() % N, length = 1 + next_random() % 24, parts = 1 + next_random() % 3;
+		u64 start = next_random() % N, length = 1 + next_random() % 24,
+		    parts = 1 + next_random() % 3;
 		struct weft_extent extents[3];
 		u64 at = start, end = 0, chunk_blocks = length + 4;
 
@@ -180,14 +197,17 @@ static void random_writes_match_a_model_of_every_block(void **state)
 			fixture_reopen(f);
 		number++;
 		for (u64 p = 0; p < parts; p++) {
-			u64 piece = 1 + next_random() % length, from = next_random() % (chunk_blocks - piece + 1);
+			u64 piece = 1 + next_random() % length,
+			    from = next_random() % (chunk_blocks - piece + 1);
 
 			if (at + piece > N) {
 				parts = p;
 				break;
 			}
-			extents[p] = (struct weft_extent){ .offset = cpu_to_le64(at * BLOCK), .length = cpu_to_le64(piece * BLOCK),
-							   .chunk_offset = cpu_to_le32((u32)(from * BLOCK)) };
+			extents[p] = (struct weft_extent){ .offset = cpu_to_le64(at * BLOCK),
+							   .length = cpu_to_le64(piece * BLOCK),
+							   .chunk_offset =
+								   cpu_to_le32((u32)(from * BLOCK)) };
 			for (u64 i = 0; i < piece; i++)
 				model[at + i] = (struct block){ number, (u32)((from + i) * BLOCK) };
 			end = at + piece;
@@ -251,11 +271,13 @@ static void a_cut_commit_goes_on_with_its_repeat(void **state)
 	fixture_commit_begin(f, ino, PIECES * BLOCK, 0);
 	fixture_commit_chunk(f, group, PIECES * BLOCK, 0);
 	fixture_commit_extents(f, &extent, 1);
-	assert_int_equal(meta_request_parse(WEFT_REQ_COMMIT, f->session, ++f->sequence[2], 2, f->payload.data,
-					    f->payload.len, &entry, &ask, &why), WEFT_ST_OK);
+	assert_int_equal(meta_request_parse(WEFT_REQ_COMMIT, f->session, ++f->sequence[2], 2,
+					    f->payload.data, f->payload.len, &entry, &ask, &why),
+			 WEFT_ST_OK);
 	meta_entry_end(&entry, f->time_ns);
 	tlv_writer_reset(&f->outcome.answer);
-	assert_int_equal(meta_apply(&f->state, ++f->index, 1, entry.data, entry.len, &f->outcome), 0);
+	assert_int_equal(meta_apply(&f->state, ++f->index, 1, entry.data, entry.len, &f->outcome),
+			 0);
 	assert_int_equal(f->outcome.status, META_MORE);
 	fixture_reopen(f);
 	assert_int_equal(fixture_apply(f, &entry), WEFT_ST_OK);
@@ -278,8 +300,10 @@ static void a_cut_commit_ends_with_its_session(void **state)
 	struct meta_fixture *f = *state;
 	u64 group = make_group(f, 1, 1), ino = make(f, "file");
 	struct weft_extent extents[2] = {
-		{ .length = cpu_to_le64(PIECES * BLOCK) },
-		{ .offset = cpu_to_le64(PIECES * BLOCK), .length = cpu_to_le64(BLOCK), .number = cpu_to_le64(1) },
+		{.length = cpu_to_le64(PIECES * BLOCK)},
+		{.offset = cpu_to_le64(PIECES * BLOCK),
+		 .length = cpu_to_le64(BLOCK),
+		 .number = cpu_to_le64(1)},
 	};
 	struct meta_buffer entry = { 0 };
 	struct meta_ask ask;
@@ -291,11 +315,13 @@ static void a_cut_commit_ends_with_its_session(void **state)
 	fixture_commit_chunk(f, group, PIECES * BLOCK, 0);
 	fixture_commit_chunk(f, group, BLOCK, 0);
 	fixture_commit_extents(f, extents, 2);
-	assert_int_equal(meta_request_parse(WEFT_REQ_COMMIT, f->session, ++f->sequence[2], 2, f->payload.data,
-					    f->payload.len, &entry, &ask, &why), WEFT_ST_OK);
+	assert_int_equal(meta_request_parse(WEFT_REQ_COMMIT, f->session, ++f->sequence[2], 2,
+					    f->payload.data, f->payload.len, &entry, &ask, &why),
+			 WEFT_ST_OK);
 	meta_entry_end(&entry, f->time_ns);
 	tlv_writer_reset(&f->outcome.answer);
-	assert_int_equal(meta_apply(&f->state, ++f->index, 1, entry.data, entry.len, &f->outcome), 0);
+	assert_int_equal(meta_apply(&f->state, ++f->index, 1, entry.data, entry.len, &f->outcome),
+			 0);
 	assert_int_equal(f->outcome.status, META_MORE);
 	meta_buffer_free(&entry);
 	assert_int_equal(fixture_end_session(f, f->session), WEFT_ST_OK);
@@ -313,9 +339,10 @@ static void commit_wants_enough_shards(void **state)
 		u32 missing;
 		u32 status;
 	} cases[] = {
-		{ 2, 2, 0x0, WEFT_ST_OK }, { 2, 2, 0x1, WEFT_ST_OK }, { 2, 2, 0x8, WEFT_ST_OK }, { 2, 2, 0x3, WEFT_ST_NEED },
-		{ 2, 1, 0x0, WEFT_ST_OK }, { 2, 1, 0x1, WEFT_ST_NEED }, { 3, 0, 0x0, WEFT_ST_OK }, { 3, 0, 0x1, WEFT_ST_NEED },
-		{ 2, 3, 0x1, WEFT_ST_OK }, { 2, 3, 0x3, WEFT_ST_NEED }, { 1, 0, 0x0, WEFT_ST_OK },
+		{2, 2, 0x0, WEFT_ST_OK},   {2, 2, 0x1, WEFT_ST_OK},   {2, 2, 0x8, WEFT_ST_OK},
+		{2, 2, 0x3, WEFT_ST_NEED}, { 2, 1, 0x0, WEFT_ST_OK },   {2, 1, 0x1, WEFT_ST_NEED},
+		{3, 0, 0x0, WEFT_ST_OK},   {3, 0, 0x1, WEFT_ST_NEED}, { 2, 3, 0x1, WEFT_ST_OK },
+		{2, 3, 0x3, WEFT_ST_NEED}, { 1, 0, 0x0, WEFT_ST_OK },
 	};
 	struct meta_fixture *f = *state;
 	u64 ino = make(f, "file"), missing = 0;
@@ -323,7 +350,8 @@ static void commit_wants_enough_shards(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		u64 group = make_group(f, cases[i].k, cases[i].m);
 
-		assert_int_equal(fixture_write(f, ino, group, i * BLOCK, BLOCK, cases[i].missing), cases[i].status);
+		assert_int_equal(fixture_write(f, ino, group, i * BLOCK, BLOCK, cases[i].missing),
+				 cases[i].status);
 		if (cases[i].status == WEFT_ST_OK)
 			missing += (u64)__builtin_popcount(cases[i].missing);
 		assert_int_equal(le64_to_cpu(f->state.counters.missing), missing);
@@ -335,7 +363,7 @@ static void commit_refuses(void **state)
 	struct meta_fixture *f = *state;
 	u64 group = make_group(f, 2, 2), ino = make(f, "file"), dir;
 	struct weft_extent extent = { .length = cpu_to_le64(BLOCK), .group = cpu_to_le64(group),
-				      .number = cpu_to_le64(99) };
+				       .number = cpu_to_le64(99) };
 
 	assert_int_equal(fixture_create(f, f->root, "dir", S_IFDIR | 0755, &dir), WEFT_ST_OK);
 	assert_int_equal(fixture_write(f, dir, group, 0, BLOCK, 0), WEFT_ST_ISDIR);
@@ -420,11 +448,15 @@ static void inline_content_comes_and_goes(void **state)
 
 /* ---- Shards that come late, or turn out to be missing ---- */
 
-static u32 report(struct meta_fixture *f, u16 op, u64 group, u64 number, u32 index, u32 store, u64 counter)
+static u32 report(struct meta_fixture *f, u16 op, u64 group, u64 number, u32 index, u32 store,
+		  u64 counter)
 {
 	struct weft_shard_report report = {
-		.group = cpu_to_le64(group), .number = cpu_to_le64(number), .index = cpu_to_le32(index),
-		.store = cpu_to_le32(store), .sid = { cpu_to_le64(f->session), cpu_to_le64(counter) },
+		.group = cpu_to_le64(group),
+		.number = cpu_to_le64(number),
+		.index = cpu_to_le32(index),
+		.store = cpu_to_le32(store),
+		.sid = { cpu_to_le64(f->session), cpu_to_le64(counter) },
 		.status = cpu_to_le32(WEFT_ST_ABSENT),
 	};
 
@@ -436,24 +468,33 @@ static u32 report(struct meta_fixture *f, u16 op, u64 group, u64 number, u32 ind
 static void reports_move_exceptions(void **state)
 {
 	struct meta_fixture *f = *state;
-	u64 group = make_group(f, 2, 2), ino = make(f, "file"), *missing = (u64 *)&f->state.counters.missing;
+	u64 group = make_group(f, 2, 2), ino = make(f, "file"),
+	    *missing = (u64 *)&f->state.counters.missing;
 
 	assert_int_equal(fixture_write(f, ino, group, 0, BLOCK, 0x4), WEFT_ST_OK);
 	assert_int_equal(*missing, 1);
 	/* Of another chunk, another shard, another store than the slot's: nothing. */
-	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 1, 2, 3, f->counter + 1), WEFT_ST_OK);
+	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 1, 2, 3, f->counter + 1),
+			 WEFT_ST_OK);
 	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 1, 1, 2, f->counter), WEFT_ST_OK);
 	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 7, 2, 3, f->counter), WEFT_ST_OK);
 	assert_int_equal(*missing, 1);
 	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 1, 2, 3, f->counter), WEFT_ST_OK);
 	assert_int_equal(*missing, 0);
 	fixture_check(f);
-	/* Two may be missing of 2+2, a third is not believed; nor is a store that does not have it anyway. */
-	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 0, 1, f->counter), WEFT_ST_OK);
-	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 1, 7, f->counter), WEFT_ST_OK);
+	/*
+	 * Two may be missing of 2+2, a third is not believed; nor is a store that does not have it
+	 * anyway.
+	 */
+	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 0, 1, f->counter),
+			 WEFT_ST_OK);
+	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 1, 7, f->counter),
+			 WEFT_ST_OK);
 	assert_int_equal(*missing, 1);
-	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 1, 2, f->counter), WEFT_ST_OK);
-	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 2, 3, f->counter), WEFT_ST_OK);
+	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 1, 2, f->counter),
+			 WEFT_ST_OK);
+	assert_int_equal(report(f, WEFT_REQ_SHARDS_MISSING, group, 1, 2, 3, f->counter),
+			 WEFT_ST_OK);
 	assert_int_equal(*missing, 2);
 	/* A spare counts. */
 	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 1, 0, 8, f->counter), WEFT_ST_OK);
@@ -466,7 +507,7 @@ static void healed_counts_only_with_the_same_checksum(void **state)
 	u64 group = make_group(f, 2, 2), ino = make(f, "file");
 	struct weft_e_shards body = { .count = cpu_to_le32(1) };
 	struct weft_shard_report healed = { .group = cpu_to_le64(group), .number = cpu_to_le64(1),
-					    .index = cpu_to_le32(3), .store = cpu_to_le32(4) };
+					     .index = cpu_to_le32(3), .store = cpu_to_le32(4) };
 	struct meta_buffer entry = { 0 };
 
 	assert_int_equal(fixture_write(f, ino, group, 0, BLOCK, 0x8), WEFT_ST_OK);
@@ -485,10 +526,12 @@ static void healed_counts_only_with_the_same_checksum(void **state)
 
 /* ---- live, condemned, deleting, gone ---- */
 
-static void chunks_entry(struct meta_fixture *f, enum weft_m_entry_type type, u64 group, u64 number, u64 since, u32 mask)
+static void chunks_entry(struct meta_fixture *f, enum weft_m_entry_type type, u64 group, u64 number,
+			 u64 since, u32 mask)
 {
 	struct weft_e_chunks body = { .count = cpu_to_le32(1) };
-	struct weft_e_chunk chunk = { cpu_to_le64(group), cpu_to_le64(number), cpu_to_le64(since), cpu_to_le32(mask), 0 };
+	struct weft_e_chunk chunk = { cpu_to_le64(group), cpu_to_le64(number), cpu_to_le64(since),
+				      cpu_to_le32(mask), 0 };
 	struct meta_buffer entry = { 0 };
 
 	assert_int_equal(meta_entry_begin(&entry, type), 0);
@@ -516,7 +559,9 @@ static void a_chunk_is_deleted_in_order_and_revived_before(void **state)
 {
 	struct meta_fixture *f = *state;
 	u64 group = make_group(f, 2, 2), ino = make(f, "file"), since = 0;
-	struct weft_extent again = { .length = cpu_to_le64(BLOCK), .group = cpu_to_le64(group), .number = cpu_to_le64(1) };
+	struct weft_extent again = { .length = cpu_to_le64(BLOCK),
+				     .group = cpu_to_le64(group),
+				     .number = cpu_to_le64(1) };
 
 	assert_int_equal(fixture_write(f, ino, group, 0, BLOCK, 0x1), WEFT_ST_OK);
 	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_LIVE);
@@ -548,7 +593,9 @@ static void a_chunk_is_deleted_in_order_and_revived_before(void **state)
 	assert_int_equal(chunk_state(f, group, 2, &since), WEFT_MC_LIVE);
 }
 
-/* A reference that gets lost when an extent is split is found by comparing extents and references. */
+/*
+ * A reference that gets lost when an extent is split is found by comparing extents and references.
+ */
 static void a_lost_reference_is_found(void **state)
 {
 	struct meta_fixture *f = *state;
@@ -558,7 +605,10 @@ static void a_lost_reference_is_found(void **state)
 	assert_int_equal(fixture_write(f, ino, group, 0, 3 * BLOCK, 0), WEFT_ST_OK);
 	assert_int_equal(fixture_write(f, ino, group, BLOCK, BLOCK, 0), WEFT_ST_OK);
 	meta_bugs = 0;
-	/* Half of it goes: with the reference lost, the chunk would be condemned under the other half. */
+	/*
+	 * Half of it goes: with the reference lost, the chunk would be condemned under the other
+	 * half.
+	 */
 	assert_int_equal(fixture_truncate(f, ino, 2 * BLOCK), WEFT_ST_OK);
 	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_CONDEMNED);
 	/* Put it right for the check at the end. */
@@ -571,17 +621,22 @@ int main(void)
 	const char *given = getenv("SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_overlap_of_two_extents, setup, teardown),
-		cmocka_unit_test_setup_teardown(random_writes_match_a_model_of_every_block, setup, teardown),
+		cmocka_unit_test_setup_teardown(random_writes_match_a_model_of_every_block, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(long_requests_go_on_in_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_cut_commit_goes_on_with_its_repeat, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_cut_commit_ends_with_its_session, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cut_commit_goes_on_with_its_repeat, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_cut_commit_ends_with_its_session, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(commit_wants_enough_shards, setup, teardown),
 		cmocka_unit_test_setup_teardown(commit_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(unused_chunk_is_condemned, setup, teardown),
 		cmocka_unit_test_setup_teardown(inline_content_comes_and_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(reports_move_exceptions, setup, teardown),
-		cmocka_unit_test_setup_teardown(healed_counts_only_with_the_same_checksum, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_chunk_is_deleted_in_order_and_revived_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(healed_counts_only_with_the_same_checksum, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_chunk_is_deleted_in_order_and_revived_before,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_reference_is_found, setup, teardown),
 	};
 

@@ -93,7 +93,8 @@ static void create_refuses(void **state)
 	assert_int_equal(fixture_create(f, f->root, "", S_IFREG | 0644, NULL), WEFT_ST_INVAL);
 	memset(name, 'x', sizeof(name));
 	name[256] = 0;
-	assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, NULL), WEFT_ST_NAMETOOLONG);
+	assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, NULL),
+			 WEFT_ST_NAMETOOLONG);
 	name[255] = 0;
 	assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, NULL), WEFT_ST_OK);
 	assert_int_equal(fixture_create(f, f->root, "gone", S_IFDIR | 0755, &gone), WEFT_ST_OK);
@@ -166,7 +167,8 @@ static void rename_follows_posix(void **state)
 	assert_int_equal(fixture_rename(f, a, "file", f->root, "b", 0), WEFT_ST_ISDIR);
 	assert_int_equal(fixture_rename(f, a, "sub", b, "other", 0), WEFT_ST_NOTDIR);
 	assert_int_equal(fixture_rename(f, f->root, "a", f->root, "b", 0), WEFT_ST_NOTEMPTY);
-	assert_int_equal(fixture_rename(f, a, "file", b, "other", WEFT_PF_NOREPLACE), WEFT_ST_EXIST);
+	assert_int_equal(fixture_rename(f, a, "file", b, "other", WEFT_PF_NOREPLACE),
+			 WEFT_ST_EXIST);
 
 	assert_int_equal(fixture_rename(f, a, "sub", b, "moved", 0), WEFT_ST_OK);
 	assert_int_equal(nlink_of(f, a), 2);
@@ -194,9 +196,11 @@ static void rename_exchanges(void **state)
 	assert_int_equal(fixture_create(f, f->root, "a", S_IFDIR | 0755, &a), WEFT_ST_OK);
 	assert_int_equal(fixture_create(f, a, "dir", S_IFDIR | 0755, &dir), WEFT_ST_OK);
 	assert_int_equal(fixture_create(f, f->root, "file", S_IFREG | 0644, &file), WEFT_ST_OK);
-	assert_int_equal(fixture_rename(f, a, "dir", f->root, "none", WEFT_PF_EXCHANGE), WEFT_ST_NOENT);
+	assert_int_equal(fixture_rename(f, a, "dir", f->root, "none", WEFT_PF_EXCHANGE),
+			 WEFT_ST_NOENT);
 	assert_int_equal(fixture_rename(f, a, "dir", f->root, "a", WEFT_PF_EXCHANGE), WEFT_ST_LOOP);
-	assert_int_equal(fixture_rename(f, a, "dir", f->root, "file", WEFT_PF_EXCHANGE), WEFT_ST_OK);
+	assert_int_equal(fixture_rename(f, a, "dir", f->root, "file", WEFT_PF_EXCHANGE),
+			 WEFT_ST_OK);
 	assert_int_equal(fixture_lookup(f, f->root, "file", &attr), WEFT_ST_OK);
 	assert_int_equal(le64_to_cpu(attr.ino), dir);
 	assert_int_equal(le64_to_cpu(attr.parent), f->root);
@@ -263,7 +267,8 @@ static void readdir_is_stable_under_change(void **state)
 
 	for (unsigned int i = 0; i < NAMES; i++) {
 		snprintf(name, sizeof(name), "n%u", i);
-		assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, NULL), WEFT_ST_OK);
+		assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, NULL),
+				 WEFT_ST_OK);
 	}
 	while (!eof) {
 		fixture_payload(f);
@@ -315,17 +320,23 @@ static void equal_hashes_are_told_apart(void **state)
 	assert_int_equal(meta_state_write(&f->state), 0);
 	for (unsigned int i = 0; i < 255; i++) {
 		snprintf(other, sizeof(other), "o%u", i);
-		assert_int_equal(meta_dirent_set(&f->state.txn, &tree, 77, first + i, other, strlen(other), i, 0), 0);
+		assert_int_equal(meta_dirent_set(&f->state.txn, &tree, 77, first + i, other,
+						 strlen(other), i, 0),
+				 0);
 	}
-	assert_int_equal(meta_dirent_find(&f->state.txn, &tree, key, 77, "name", 4, &found), -ENOENT);
-	assert_int_equal(meta_dirent_add(&f->state.txn, &tree, key, 77, "name", 4, 999, S_IFREG), 0);
+	assert_int_equal(meta_dirent_find(&f->state.txn, &tree, key, 77, "name", 4, &found),
+			 -ENOENT);
+	assert_int_equal(meta_dirent_add(&f->state.txn, &tree, key, 77, "name", 4, 999, S_IFREG),
+			 0);
 	assert_int_equal(meta_dirent_find(&f->state.txn, &tree, key, 77, "name", 4, &found), 0);
 	assert_int_equal(found.ino, 999);
 	assert_int_equal(found.position, first + 255);
-	assert_int_equal(meta_dirent_add(&f->state.txn, &tree, key, 77, "name", 4, 999, S_IFREG), -EXFULL);
+	assert_int_equal(meta_dirent_add(&f->state.txn, &tree, key, 77, "name", 4, 999, S_IFREG),
+			 -EXFULL);
 	assert_int_equal(meta_dirent_del(&f->state.txn, &tree, 77, first + 100), 0);
 	assert_int_equal(meta_dirent_find(&f->state.txn, &tree, key, 77, "name", 4, &found), 0);
-	assert_int_equal(meta_dirent_add(&f->state.txn, &tree, key, 77, "name2", 5, 1000, S_IFREG), 0);
+	assert_int_equal(meta_dirent_add(&f->state.txn, &tree, key, 77, "name2", 5, 1000, S_IFREG),
+			 0);
 }
 
 static void read_only_mount_changes_nothing(void **state)
@@ -353,7 +364,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unlink_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(rename_follows_posix, setup, teardown),
 		cmocka_unit_test_setup_teardown(rename_exchanges, setup, teardown),
-		cmocka_unit_test_setup_teardown(rename_of_two_names_of_one_file_does_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(rename_of_two_names_of_one_file_does_nothing, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(times_and_change_attribute_follow, setup, teardown),
 		cmocka_unit_test_setup_teardown(symlink_keeps_its_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(readdir_is_stable_under_change, setup, teardown),

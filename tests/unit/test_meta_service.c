@@ -2,8 +2,9 @@
 /*
  * test_meta_service.c - the whole metadata service as a process, seen through its sockets
  *
- * The service runs in a child with a real log and database; the test plays bridge, stores and administrator over AF_UNIX.
- * Everything waits for events: an answer, or what the service says of itself.
+ * The service runs in a child with a real log and database; the test plays bridge, stores and
+ * administrator over AF_UNIX. Everything waits for events: an answer, or what the service says of
+ * itself.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -58,8 +59,10 @@ static void start_service(void)
 	struct conf *conf;
 
 	snprintf(text, sizeof(text),
-		 "[cluster]\nname = t\nrun = %s/run\n[meta]\npath = %s/meta\nlisten = unix:%s/meta.sock\nmap-size = 1G\n"
-		 "grace = 0s\nlog-segment = 4M\nsession-timeout = 1s\nheartbeat = 100ms\nsuspect = 1s\ndown = 2s\n",
+		 "[cluster]\nname = t\nrun = %s/run\n[meta]\npath = %s/meta\nlisten = "
+		 "unix:%s/meta.sock\nmap-size = 1G\n"
+		 "grace = 0s\nlog-segment = 4M\nsession-timeout = 1s\nheartbeat = 100ms\nsuspect = "
+		 "1s\ndown = 2s\n",
 		 t.dir, t.dir, t.dir);
 	fflush(stdout);
 	t.pid = fork();
@@ -110,7 +113,8 @@ static void store_task(struct ctl_conn *conn, const struct ctl_frame *frame)
 		memcpy(&task, tlv.data, sizeof(task));
 		shards = (struct weft_c_task_shard *)(copy + sizeof(task));
 		for (u32 i = 0; i < le32_to_cpu(task.shards); i++)
-			if (task.kind == cpu_to_le32(WEFT_TASK_DELETE) || shards[i].flags & WEFT_TASK_SHARD_WANTED)
+			if (task.kind == cpu_to_le32(WEFT_TASK_DELETE) ||
+			    shards[i].flags & WEFT_TASK_SHARD_WANTED)
 				shards[i].flags |= WEFT_TASK_SHARD_DONE;
 		t.deleted += task.kind == cpu_to_le32(WEFT_TASK_DELETE);
 		t.rebuilt += task.kind == cpu_to_le32(WEFT_TASK_REBUILD);
@@ -145,7 +149,8 @@ static void on_closed(struct ctl_conn *conn, void *ctx, int why, const char *wha
 	peer->closed = true;
 }
 
-static const struct ctl_ops peer_ops = { .ready = on_ready, .request = on_request, .closed = on_closed };
+static const struct ctl_ops peer_ops = {
+	.ready = on_ready, .request = on_request, .closed = on_closed};
 
 /* Until the service listens. */
 static void connect_peer(struct peer *peer, const char *path, u32 role, const char *name)
@@ -211,7 +216,8 @@ static json_t *admin(u32 expect, const char *command)
 	status = call(&t.admin, &frame, &writer);
 	tlv_writer_free(&writer);
 	if (status != expect && got.len)
-		print_message("%s: %.*s\n", command, (int)answer(WEFT_C_TEXT).len, (const char *)answer(WEFT_C_TEXT).data);
+		print_message("%s: %.*s\n", command, (int)answer(WEFT_C_TEXT).len,
+			      (const char *)answer(WEFT_C_TEXT).data);
 	assert_int_equal(status, expect);
 	tlv_reader_init(&reader, got.payload, got.len);
 	while (tlv_next(&reader, &tlv) == 1)
@@ -251,7 +257,8 @@ static void wait_until(const char *object, const char *name, json_int_t least, j
 
 static void beat(uv_timer_t *timer)
 {
-	struct weft_c_store_state state = { .capacity = cpu_to_le64(1ull << 30), .free = cpu_to_le64(1ull << 30) };
+	struct weft_c_store_state state = { .capacity = cpu_to_le64(1ull << 30),
+					    .free = cpu_to_le64(1ull << 30) };
 	struct tlv_writer writer;
 
 	for (unsigned int i = 0; i < STORES; i++) {
@@ -283,8 +290,10 @@ static void register_store(unsigned int i)
 	tlv_put_text(&writer, WEFT_C_LABELS, "rack=r1");
 	assert_int_equal(call(&t.stores[i], &frame, &writer), WEFT_ST_OK);
 	tlv_writer_free(&writer);
-	assert_int_equal(tlv_u32(&(struct tlv[]){ answer(WEFT_C_STORE_NR) }[0], &t.store_numbers[i]), 0);
-	assert_int_equal(tlv_u32(&(struct tlv[]){ answer(WEFT_C_HOST_NR) }[0], &t.host_numbers[i]), 0);
+	assert_int_equal(tlv_u32(&(struct tlv[]){answer(WEFT_C_STORE_NR)}[0], &t.store_numbers[i]),
+			 0);
+	assert_int_equal(tlv_u32(&(struct tlv[]){answer(WEFT_C_HOST_NR)}[0], &t.host_numbers[i]),
+			 0);
 }
 
 static void connect_all(void)
@@ -294,9 +303,10 @@ static void connect_all(void)
 
 	connect_peer(&t.admin, "run/t/admin.sock", WEFT_CTL_ROLE_CLI, "cli");
 	/* Nobody leads in the first moments. */
-	while (tlv_writer_init(&nothing, 64), tlv_put_text(&nothing, WEFT_C_JSON, "{\"command\":\"status\"}"),
-	       call(&t.admin, &(struct ctl_frame){ .type = WEFT_CTL_ADMIN, .slot = WEFT_SLOT_NONE }, &nothing) ==
-	       WEFT_ST_NOT_LEADER)
+	while (tlv_writer_init(&nothing, 64),
+	       tlv_put_text(&nothing, WEFT_C_JSON, "{\"command\":\"status\"}"),
+	       call(&t.admin, &(struct ctl_frame){ .type = WEFT_CTL_ADMIN, .slot = WEFT_SLOT_NONE },
+		    &nothing) == WEFT_ST_NOT_LEADER)
 		tlv_writer_free(&nothing);
 	tlv_writer_free(&nothing);
 	for (unsigned int i = 0; i < STORES; i++)
@@ -314,8 +324,12 @@ static u64 sequence;
 
 static u32 request(u16 op, bool numbered, const struct tlv_writer *writer)
 {
-	struct ctl_frame frame = { .type = WEFT_CTL_REQUEST, .op = op, .request_class = 3, .session = session,
-				   .slot = numbered ? 300 : WEFT_SLOT_NONE, .sequence = numbered ? ++sequence : 0 };
+	struct ctl_frame frame = { .type = WEFT_CTL_REQUEST,
+				   .op = op,
+				   .request_class = 3,
+				   .session = session,
+				   .slot = numbered ? 300 : WEFT_SLOT_NONE,
+				   .sequence = numbered ? ++sequence : 0 };
 
 	return call(&t.bridge, &frame, writer);
 }
@@ -333,7 +347,7 @@ static u32 mount_as(u8 client)
 	status = request(WEFT_REQ_MOUNT, false, &writer);
 	tlv_writer_free(&writer);
 	if (!status) {
-		assert_int_equal(tlv_u64(&(struct tlv[]){ answer(WEFT_P_SESSION) }[0], &session), 0);
+		assert_int_equal(tlv_u64(&(struct tlv[]){answer(WEFT_P_SESSION)}[0], &session), 0);
 		sequence = 0;
 	}
 	return status;
@@ -376,18 +390,27 @@ static u64 want_group(u8 k, u8 m)
 	status = request(WEFT_REQ_GROUP_WANT, false, &writer);
 	tlv_writer_free(&writer);
 	if (status)
-		print_message("GROUP_WANT: %.*s\n", (int)answer(WEFT_P_TEXT).len, (const char *)answer(WEFT_P_TEXT).data);
+		print_message("GROUP_WANT: %.*s\n", (int)answer(WEFT_P_TEXT).len,
+			      (const char *)answer(WEFT_P_TEXT).data);
 	assert_int_equal(status, WEFT_ST_OK);
 	assert_int_equal(tlv_u64(&(struct tlv[]){ answer(WEFT_P_GROUP) }[0], &group), 0);
 	return group;
 }
 
-/* One chunk in a 3+1 group whose second shard nobody has... which m = 1 does not allow; in a 1+2 group. */
+/*
+ * One chunk in a 3+1 group whose second shard nobody has... which m = 1 does not allow; in a 1+2
+ * group.
+ */
 static u32 write_file(u64 ino, u64 group, u8 k, u8 m, const u32 *stores, u64 offset)
 {
-	struct weft_commit commit = { .flags = cpu_to_le32(WEFT_CF_SIZE), .size = cpu_to_le64(offset + 4096) };
-	struct weft_chunk_new chunk = { .group = cpu_to_le64(group), .plain_len = cpu_to_le32(4096), .k = k, .m = m,
-					.stored_len = cpu_to_le32(4096), .shard_len = cpu_to_le32(4096) };
+	struct weft_commit commit = { .flags = cpu_to_le32(WEFT_CF_SIZE),
+				      .size = cpu_to_le64(offset + 4096) };
+	struct weft_chunk_new chunk = { .group = cpu_to_le64(group),
+					.plain_len = cpu_to_le32(4096),
+					.k = k,
+					.m = m,
+					.stored_len = cpu_to_le32(4096),
+					.shard_len = cpu_to_le32(4096) };
 	struct weft_extent extent = { .offset = cpu_to_le64(offset), .length = cpu_to_le64(4096) };
 	struct weft_shard_new shard = { 0 };
 	struct tlv_writer writer;
@@ -417,10 +440,12 @@ static void group_stores(u64 group, u32 *stores, unsigned int n)
 	char command[64];
 	json_t *json;
 
-	snprintf(command, sizeof(command), "{\"command\":\"group show\",\"group\":%llu}", (unsigned long long)group);
+	snprintf(command, sizeof(command), "{\"command\":\"group show\",\"group\":%llu}",
+		 (unsigned long long)group);
 	json = admin(WEFT_ST_OK, command);
 	for (unsigned int i = 0; i < n; i++)
-		stores[i] = (u32)json_integer_value(json_array_get(json_object_get(json, "stores"), i));
+		stores[i] =
+			(u32)json_integer_value(json_array_get(json_object_get(json, "stores"), i));
 	json_decref(json);
 }
 
@@ -431,7 +456,8 @@ static void stores_register_and_a_volume_is_made(void **state)
 	start_service();
 	uv_timer_start(&t.beat, beat, 50, 50);
 	connect_all();
-	json_decref(admin(WEFT_ST_OK, "{\"command\":\"volume create\",\"name\":\"main\",\"k\":2,\"m\":2}"));
+	json_decref(admin(WEFT_ST_OK,
+			  "{\"command\":\"volume create\",\"name\":\"main\",\"k\":2,\"m\":2}"));
 	admin(WEFT_ST_EXIST, "{\"command\":\"volume create\",\"name\":\"main\"}");
 	admin(WEFT_ST_INVAL, "{\"command\":\"volume create\",\"name\":\"x\",\"kay\":3}");
 	admin(WEFT_ST_INVAL, "{\"command\":\"volume create\",\"name\":\"x\",\"k\":30,\"m\":3}");
@@ -493,7 +519,8 @@ static void what_was_answered_survives_sigkill(void **state)
 	assert_int_equal(waitpid(t.pid, &status, 0), t.pid);
 	for (unsigned int i = 0; i < STORES; i++)
 		t.store_numbers[i] = 0;
-	while (!t.admin.closed || !t.bridge.closed || !t.stores[0].closed || !t.stores[STORES - 1].closed)
+	while (!t.admin.closed || !t.bridge.closed || !t.stores[0].closed ||
+	       !t.stores[STORES - 1].closed)
 		uv_run(&t.loop, UV_RUN_ONCE);
 	start_service();
 	connect_all();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * test_meta_session.c - mounts, numbered requests and their repeats, what a session held, and that two databases that
- * applied the same entries are the same
+ * test_meta_session.c - mounts, numbered requests and their repeats, what a session held, and that
+ * two databases that applied the same entries are the same
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -132,7 +132,8 @@ static void one_mount_a_volume(void **state)
 	/* The first one is fenced. */
 	put_create(f, "late");
 	assert_int_equal(fixture_request(f, WEFT_REQ_CREATE, 300), WEFT_ST_SESSION_LOST);
-	assert_int_equal(fixture_lookup(f, f->root, "late", &(struct weft_attr){ 0 }), WEFT_ST_SESSION_LOST);
+	assert_int_equal(fixture_lookup(f, f->root, "late", &(struct weft_attr){ 0 }),
+			 WEFT_ST_SESSION_LOST);
 	/* The same mount comes back as another session. */
 	assert_int_equal(fixture_end_session(f, second), WEFT_ST_OK);
 	assert_int_equal(fixture_mount(f, 1, 0, &again), WEFT_ST_OK);
@@ -228,7 +229,8 @@ static void what_a_session_held_open_goes_with_it(void **state)
 
 	for (unsigned int i = 0; i < FILES; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
-		assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, &inos[i]), WEFT_ST_OK);
+		assert_int_equal(fixture_create(f, f->root, name, S_IFREG | 0644, &inos[i]),
+				 WEFT_ST_OK);
 		assert_int_equal(fixture_unlink(f, f->root, name, false), WEFT_ST_OK);
 	}
 	assert_int_equal(le64_to_cpu(f->state.counters.orphans), FILES);
@@ -253,13 +255,18 @@ static void live_a_little(struct meta_fixture *f)
 	assert_int_equal(fixture_create(f, f->root, "dir", S_IFDIR | 0755, &dir), WEFT_ST_OK);
 	for (unsigned int i = 0; i < 60; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
-		assert_int_equal(fixture_create(f, i % 2 ? dir : f->root, name, S_IFREG | 0644, &ino), WEFT_ST_OK);
-		assert_int_equal(fixture_write(f, ino, group, 0, (1 + i % 7) * BLOCK, i % 5 ? 0 : 1), WEFT_ST_OK);
+		assert_int_equal(
+			fixture_create(f, i % 2 ? dir : f->root, name, S_IFREG | 0644, &ino),
+			WEFT_ST_OK);
+		assert_int_equal(
+			fixture_write(f, ino, group, 0, (1 + i % 7) * BLOCK, i % 5 ? 0 : 1),
+			WEFT_ST_OK);
 		assert_int_equal(fixture_write(f, ino, group, i % 4 * BLOCK, BLOCK, 0), WEFT_ST_OK);
 		if (i % 3 == 0)
 			assert_int_equal(fixture_truncate(f, ino, i * 100), WEFT_ST_OK);
 		if (i % 6 == 1)
-			assert_int_equal(fixture_rename(f, dir, name, f->root, name, 0), WEFT_ST_OK);
+			assert_int_equal(fixture_rename(f, dir, name, f->root, name, 0),
+					 WEFT_ST_OK);
 		if (i % 10 == 0)
 			assert_int_equal(fixture_unlink(f, f->root, name, false), WEFT_ST_OK);
 		if (i % 20 == 0)
@@ -269,7 +276,8 @@ static void live_a_little(struct meta_fixture *f)
 	assert_int_equal(fixture_mount(f, 2, 0, &f->session), WEFT_ST_OK);
 }
 
-static u64 replay(struct meta_fixture *f, struct meta_fixture *copy, size_t commit_every, size_t drop)
+static u64 replay(struct meta_fixture *f, struct meta_fixture *copy, size_t commit_every,
+		  size_t drop)
 {
 	u64 hash = 0;
 
@@ -278,7 +286,9 @@ static u64 replay(struct meta_fixture *f, struct meta_fixture *copy, size_t comm
 		if (i == drop)
 			continue;
 		tlv_writer_reset(&copy->outcome.answer);
-		assert_int_equal(meta_apply(&copy->state, i + 1, 1, f->log[i].bytes, f->log[i].len, &copy->outcome), 0);
+		assert_int_equal(meta_apply(&copy->state, i + 1, 1, f->log[i].bytes, f->log[i].len,
+					    &copy->outcome),
+				 0);
 		if (i % commit_every == 0)
 			assert_int_equal(meta_state_commit(&copy->state), 0);
 	}
@@ -328,14 +338,17 @@ static void a_log_dropped_early_is_found(void **state)
 
 	live_a_little(f);
 	assert_int_equal(meta_state_sync(&f->state), 0);
-	assert_int_equal(fixture_create(f, f->root, "after the sync", S_IFREG | 0644, NULL), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, f->root, "after the sync", S_IFREG | 0644, NULL),
+			 WEFT_ST_OK);
 	hash = meta_state_hash(&f->state);
 	dropped = f->state.durable_index;
 	crash(f);
 	assert_true(log_reaches(f, dropped));
 	for (u64 i = f->state.index; i < f->index; i++) {
 		tlv_writer_reset(&f->outcome.answer);
-		assert_int_equal(meta_apply(&f->state, i + 1, 1, f->log[i].bytes, f->log[i].len, &f->outcome), 0);
+		assert_int_equal(meta_apply(&f->state, i + 1, 1, f->log[i].bytes, f->log[i].len,
+					    &f->outcome),
+				 0);
 	}
 	assert_true(meta_state_hash(&f->state) == hash);
 
@@ -360,12 +373,16 @@ static void damaged_entries_stop_the_voter(void **state)
 	assert_int_equal(meta_entry_begin(&entry, WEFT_ME_GROUP_CREATE), 0);
 	meta_entry_end(&entry, 1);
 	for (size_t len = 0; len < entry.len; len++)
-		assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, len, &f->outcome), -EBADMSG);
-	assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, entry.len, &f->outcome), -EBADMSG);
+		assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, len, &f->outcome),
+				 -EBADMSG);
+	assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, entry.len, &f->outcome),
+			 -EBADMSG);
 	((struct weft_m_entry *)entry.data)->type = cpu_to_le16(99);
-	assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, entry.len, &f->outcome), -EBADMSG);
+	assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, entry.len, &f->outcome),
+			 -EBADMSG);
 	((struct weft_m_entry *)entry.data)->level = cpu_to_le16(WEFT_META_LEVEL + 1);
-	assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, entry.len, &f->outcome), -EBADMSG);
+	assert_int_equal(meta_apply(&f->state, index + 1, 1, entry.data, entry.len, &f->outcome),
+			 -EBADMSG);
 	meta_buffer_free(&entry);
 	assert_int_equal(f->state.index, index);
 }
@@ -381,11 +398,14 @@ static void a_damaged_record_stops_the_voter(void **state)
 	u8 copy[512];
 
 	assert_int_equal(meta_state_write(&f->state), 0);
-	assert_int_equal(mdb_get(f->state.txn.mdb, f->state.db.tables[WEFT_MT_INODE], &mdb_key, &value), 0);
+	assert_int_equal(
+		mdb_get(f->state.txn.mdb, f->state.db.tables[WEFT_MT_INODE], &mdb_key, &value), 0);
 	memcpy(copy, value.mv_data, value.mv_size);
 	copy[40] ^= 1;
 	value.mv_data = copy;
-	assert_int_equal(mdb_put(f->state.txn.mdb, f->state.db.tables[WEFT_MT_INODE], &mdb_key, &value, 0), 0);
+	assert_int_equal(
+		mdb_put(f->state.txn.mdb, f->state.db.tables[WEFT_MT_INODE], &mdb_key, &value, 0),
+		0);
 	assert_int_equal(meta_inode_get(&f->state.txn, &tree, f->root, &inode), -EBADMSG);
 	meta_txn_abort(&f->state.txn);
 	f->state.writing = false;
@@ -397,14 +417,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_repeat_is_answered_and_not_run, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_service_that_runs_repeats_again_is_found, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_number_that_is_used_again_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_service_that_runs_repeats_again_is_found, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_number_that_is_used_again_is_refused, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(one_mount_a_volume, setup, teardown),
-		cmocka_unit_test_setup_teardown(umount_ends_the_session_once_and_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(umount_ends_the_session_once_and_again, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_open_file_outlives_its_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_huge_orphan_is_reaped_in_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_a_session_held_open_goes_with_it, setup, teardown),
-		cmocka_unit_test_setup_teardown(invariant_10_equal_entries_make_equal_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_session_held_open_goes_with_it, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(invariant_10_equal_entries_make_equal_states, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_log_dropped_early_is_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_entries_stop_the_voter, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_record_stops_the_voter, setup, teardown),
