@@ -6,6 +6,7 @@
  * Attributes come along with the names. They are kept as dentries and inodes when somebody looks at them: always for the
  * beginning of a directory, then as long as entries of this directory are looked up or asked for their attributes.
  */
+#include <linux/filelock.h>
 #include <linux/slab.h>
 
 #include "vfs/vfs.h"
