@@ -323,6 +323,40 @@ int fake_answer(struct fake *fake, uint64_t id, uint32_t status, const void *pay
 	return error;
 }
 
+uint64_t fake_number(const void *attrs, size_t len, uint16_t type)
+{
+	return attr_number(attrs, len, type);
+}
+
+int fake_dump(struct fake *fake, uint8_t cmd, void (*each)(const void *attrs, size_t len, void *arg), void *arg)
+{
+	static _Thread_local uint8_t bytes[131072] __attribute__((aligned(8)));
+	struct fake_message *message = malloc(sizeof(*message));
+	int count = 0, rest, error;
+
+	fake_begin(fake, message, cmd, NLM_F_DUMP);
+	((struct nlmsghdr *)message->bytes)->nlmsg_len = message->len;
+	rest = send(fake->fd, message->bytes, message->len, 0);
+	free(message);
+	if (rest < 0)
+		return -errno;
+	for (;;) {
+		struct nlmsghdr *head = (void *)bytes;
+
+		rest = recv(fake->fd, bytes, sizeof(bytes), 0);
+		if (rest < 0)
+			return -errno;
+		for (; NLMSG_OK(head, (uint32_t)rest); head = NLMSG_NEXT(head, rest)) {
+			if (head->nlmsg_type == NLMSG_DONE || head->nlmsg_type == NLMSG_ERROR) {
+				memcpy(&error, NLMSG_DATA(head), sizeof(error));
+				return error < 0 ? error : count;
+			}
+			each((uint8_t *)head + NLMSG_HDRLEN + GENL_HDRLEN, head->nlmsg_len - NLMSG_HDRLEN - GENL_HDRLEN, arg);
+			count++;
+		}
+	}
+}
+
 /* --- Payloads: the same layout, little-endian; tests run on little-endian machines only --- */
 
 void *fake_attr(struct fake_payload *payload, uint16_t type, const void *data, size_t len)

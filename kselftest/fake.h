@@ -67,6 +67,14 @@ void fake_put_u64(struct fake_message *message, uint16_t type, uint64_t value);
 /* Sends it and waits for the kernel's acknowledgement. 0 or the negative errno, which is also in fake->error. */
 int fake_send(struct fake *fake, struct fake_message *message);
 
+/*
+ * A dump: each(message's attributes) for every object. How many there were, or a negative errno. The socket must not be
+ * bound: what else comes to it meanwhile is lost.
+ */
+int fake_dump(struct fake *fake, uint8_t cmd, void (*each)(const void *attrs, size_t len, void *arg), void *arg);
+/* A number among a message's attributes; 0 if it is not there. */
+uint64_t fake_number(const void *attrs, size_t len, uint16_t type);
+
 /* Asks for up to count requests. They come by fake_next(). */
 int fake_fetch(struct fake *fake, uint32_t count);
 /*
@@ -96,6 +104,7 @@ void fake_meta_free(struct fake_meta *meta);
 uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload);
 uint64_t fake_meta_forgotten(const struct fake_meta *meta); /* FORGETs that came for unlinked inodes */
 unsigned int fake_meta_sessions(const struct fake_meta *meta); /* open now */
+uint64_t fake_meta_session(const struct fake_meta *meta);      /* the number of the youngest */
 
 /* --- fake_serve.c: a daemon in a thread of its own */
 enum fake_act {

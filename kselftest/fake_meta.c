@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define META_INLINE_MAX 2000
 
@@ -32,8 +33,10 @@ struct meta_inode {
 struct fake_meta {
 	struct meta_inode **inodes; /* by number; 0 and 1: unused */
 	uint64_t n_inodes;
-	uint64_t change, session, forgotten;
+	uint64_t change, forgotten;
+	uint64_t last_session;
 	unsigned int sessions;
+	uint64_t *open; /* numbers of the sessions */
 };
 
 static struct meta_inode *inode_of(const struct fake_meta *meta, uint64_t ino)
@@ -166,7 +169,7 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 		.inline_max = htole32(META_INLINE_MAX),
 		.incarnation = htole32(1),
 	};
-	uint64_t session = htole64(++meta->session);
+	uint64_t session = htole64(++meta->last_session);
 	size_t len;
 	const char *name = fake_find(req->payload, req->len, WEFT_P_NAME, &len);
 
@@ -176,11 +179,24 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 		fake_attr(payload, WEFT_P_TEXT, text, sizeof(text) - 1);
 		return WEFT_ST_NO_VOLUME;
 	}
-	meta->sessions++;
+	meta->open = realloc(meta->open, (meta->sessions + 1) * sizeof(*meta->open));
+	meta->open[meta->sessions++] = meta->last_session;
 	fake_attr(payload, WEFT_P_SESSION, &session, sizeof(session));
 	fake_attr(payload, WEFT_P_VOLUME, &volume, sizeof(volume));
 	add_attr(payload, WEFT_P_ATTR, inode_of(meta, 2));
 	return WEFT_ST_OK;
+}
+
+/* The session may be one of a daemon before this one: its end is asked for until somebody answers. */
+static uint32_t answer_umount(struct fake_meta *meta, const struct fake_request *req)
+{
+	for (unsigned int i = 0; i < meta->sessions; i++) {
+		if (meta->open[i] == req->session) {
+			meta->open[i] = meta->open[--meta->sessions];
+			return WEFT_ST_OK;
+		}
+	}
+	return WEFT_ST_SESSION_LOST;
 }
 
 static uint32_t answer_lookup(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
@@ -479,8 +495,7 @@ uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req
 	case WEFT_REQ_MOUNT:
 		return answer_mount(meta, req, payload);
 	case WEFT_REQ_UMOUNT:
-		meta->sessions--;
-		return WEFT_ST_OK;
+		return answer_umount(meta, req);
 	case WEFT_REQ_LOOKUP:
 		return answer_lookup(meta, req, payload);
 	case WEFT_REQ_GETATTR:
@@ -520,6 +535,8 @@ struct fake_meta *fake_meta_new(void)
 	struct fake_meta *meta = calloc(1, sizeof(*meta));
 
 	meta->n_inodes = 2;
+	/* Different in each process, so that what is left of another service is recognised. */
+	meta->last_session = (uint64_t)getpid() << 32;
 	meta->inodes = calloc(2, sizeof(*meta->inodes));
 	inode_new(meta, &root, 2);
 	return meta;
@@ -530,6 +547,7 @@ void fake_meta_free(struct fake_meta *meta)
 	for (uint64_t ino = 0; ino < meta->n_inodes; ino++)
 		inode_free(meta->inodes[ino]);
 	free(meta->inodes);
+	free(meta->open);
 	free(meta);
 }
 
@@ -541,4 +559,9 @@ uint64_t fake_meta_forgotten(const struct fake_meta *meta)
 unsigned int fake_meta_sessions(const struct fake_meta *meta)
 {
 	return __atomic_load_n(&meta->sessions, __ATOMIC_RELAXED);
+}
+
+uint64_t fake_meta_session(const struct fake_meta *meta)
+{
+	return __atomic_load_n(&meta->last_session, __ATOMIC_RELAXED);
 }

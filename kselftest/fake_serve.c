@@ -118,14 +118,15 @@ static void *serve(void *data)
 			continue;
 		op = req->op;
 		what = server->policy ? server->policy(req, server->arg) : FAKE_ANSWER;
-		if (what == FAKE_HOLD) {
+		/* Counted once it is held, or before the caller can know that it was answered. */
+		if (what == FAKE_HOLD)
 			hold(server, req);
-		} else {
+		if (op < 64)
+			__atomic_add_fetch(&server->seen[op], 1, __ATOMIC_RELEASE);
+		if (what != FAKE_HOLD) {
 			act(server, req, payload, what);
 			free(req);
 		}
-		if (op < 64)
-			__atomic_add_fetch(&server->seen[op], 1, __ATOMIC_RELEASE);
 	}
 	while ((req = server->held)) {
 		server->held = req->next;

@@ -232,6 +232,52 @@ static void unlinked_files_are_forgotten(void)
 	end();
 }
 
+static void count_op(const void *attrs, size_t len, void *arg)
+{
+	unsigned int *counts = arg, op = fake_number(attrs, len, WEFT_A_OP);
+
+	if (op < 64)
+		counts[op]++;
+}
+
+static void take_session(const void *attrs, size_t len, void *arg)
+{
+	*(uint64_t *)arg = fake_number(attrs, len, WEFT_A_SESSION);
+}
+
+/* More callers than one message of the dump holds. */
+static void dumps_show_what_waits(void)
+{
+	enum { CALLERS = 100 };
+	struct seen seen = { WEFT_REQ_LOOKUP, CALLERS };
+	unsigned int counts[64] = { 0 };
+	pid_t callers[CALLERS];
+	uint64_t session = 0;
+	char names[CALLERS][8];
+	struct fake fake;
+
+	start();
+	seen.count += fake_serve_seen(server, WEFT_REQ_LOOKUP);
+	set_special(WEFT_REQ_LOOKUP, FAKE_HOLD);
+	for (int i = 0; i < CALLERS; i++) {
+		snprintf(names[i], sizeof(names[i]), "%d", i);
+		callers[i] = child_start(call_stat, names[i]);
+	}
+	CHECK(wait_until(has_seen, &seen));
+	fake_open(&fake);
+	CHECK(fake_dump(&fake, WEFT_CMD_REQUEST_GET, count_op, counts) >= CALLERS);
+	CHECK(counts[WEFT_REQ_LOOKUP] == CALLERS, "%u of %u are shown", counts[WEFT_REQ_LOOKUP], CALLERS);
+	CHECK(fake_dump(&fake, WEFT_CMD_MOUNT_GET, take_session, &session) == 1);
+	CHECK(session == fake_meta_session(meta));
+	CHECK(fake_dump(&fake, WEFT_CMD_HOST_GET, take_session, &session) == 0);
+	fake_close(&fake);
+	set_special(0, FAKE_ANSWER);
+	fake_serve_release(server);
+	for (int i = 0; i < CALLERS; i++)
+		CHECK(child_result(callers[i], 10) == -ENOENT);
+	end();
+}
+
 static void command(uint8_t cmd, uint16_t attr, uint64_t number)
 {
 	static struct fake_message message;
@@ -305,13 +351,15 @@ static void a_lost_session_ends_the_mount(void)
 {
 	static struct fake_message message;
 	struct fake *socket = malloc(sizeof(*socket));
+	uint64_t session;
 
 	start();
+	session = fake_meta_session(meta);
 	fake_serve_end(server);
 	fake_open(socket);
 	CHECK(!fake_bind(socket, fake_uuid, "fake"));
 	fake_begin(socket, &message, WEFT_CMD_LEASE, 0);
-	fake_put_u64(&message, WEFT_A_SESSION, 1);
+	fake_put_u64(&message, WEFT_A_SESSION, session);
 	fake_put_u64(&message, WEFT_A_DEADLINE, 1);
 	CHECK(!fake_send(socket, &message), "%d %s", socket->error, socket->text);
 	fake_begin(socket, &message, WEFT_CMD_LEASE, 0);
@@ -319,7 +367,7 @@ static void a_lost_session_ends_the_mount(void)
 	fake_put_u64(&message, WEFT_A_DEADLINE, 1);
 	CHECK(fake_send(socket, &message) == -ENOENT);
 	fake_begin(socket, &message, WEFT_CMD_LEASE, 0);
-	fake_put_u64(&message, WEFT_A_SESSION, 1);
+	fake_put_u64(&message, WEFT_A_SESSION, session);
 	fake_put_u32(&message, WEFT_A_STATUS, WEFT_ST_SESSION_LOST);
 	CHECK(!fake_send(socket, &message), "%d %s", socket->error, socket->text);
 	CHECK(call_stat("x") == -EIO);
@@ -385,6 +433,7 @@ int main(void)
 		{ "malformed, short and empty answers fail the call only", bad_answers_fail_the_call },
 		{ "answers given twice", answers_given_twice },
 		{ "unlinked files are forgotten when they are closed", unlinked_files_are_forgotten },
+		{ "dumps show what waits", dumps_show_what_waits },
 		{ "umount -f ends all waits", umount_force_ends_all_waits },
 		{ "ABORT ends all waits", abort_ends_all_waits },
 		{ "a lost session ends the mount", a_lost_session_ends_the_mount },

@@ -225,7 +225,7 @@ struct weft_cluster *weft_cluster_find(struct net *net, const char *name)
 	return ERR_PTR(name && !known ? -ENOENT : -ENOTCONN);
 }
 
-/* The sockets have been released. Mounts are told to end; the last of them retires the cluster. */
+/* The sockets have been released. All waits end, mounts as well; the last of them retires the cluster. */
 static void cluster_orphan(struct weft_cluster *cluster)
 {
 	struct weft_mount *mount;
@@ -234,6 +234,8 @@ static void cluster_orphan(struct weft_cluster *cluster)
 	list_for_each_entry(mount, &cluster->nl.mounts, nl.link)
 		weft_nl_mount_end(mount, WEFT_MOUNT_FORCED);
 	spin_unlock(&cluster->nl.lock);
+	/* Also requests that are no mount's: MOUNT above all. */
+	weft_cluster_abort(cluster, WEFT_ST_ABORTED);
 }
 
 void weft_clusters_orphan(struct net *net)

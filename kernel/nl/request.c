@@ -168,7 +168,7 @@ static int request_start(struct weft_request *req)
 	spin_lock(&nl->lock);
 	if (nl->ended || (mount && READ_ONCE(mount->state) != WEFT_MOUNT_LIVE)) {
 		spin_unlock(&nl->lock);
-		return nl->ended ? -ENOTCONN : -EIO;
+		return mount ? -EIO : -ENOTCONN;
 	}
 	refcount_inc(&req->ref);
 	req->born = ktime_get_boottime();

@@ -98,28 +98,32 @@ static void setattr_stamp(struct inode *inode, struct iattr *attr)
 		attr->ia_atime = now;
 }
 
+/* The page cache follows what the metadata service has done. in_doubt stands for i_rwsem: nobody else changes content. */
+static void late_resize(struct inode *inode, loff_t size, bool done)
+{
+	struct weft_inode *wi = weft_inode(inode);
+
+	if (done && weft_io_resize_begin(inode, size))
+		weft_inode_set_bad(inode, "its size could not be changed here after it was changed in the metadata service");
+	else if (done)
+		weft_io_resize_end(inode, size, 0);
+	WRITE_ONCE(wi->in_doubt, false);
+	wake_up_var(&wi->in_doubt);
+}
+
 /* .abandoned: the change has happened, or has not. */
 static void late_setattr(struct weft_request *req)
 {
-	struct inode *inode = weft_inode_find(req->mount->sb, req->ino);
 	const struct weft_setattr *wire = (void *)req->out + 2 * NLA_HDRLEN + sizeof(__le64);
+	struct inode *inode = weft_inode_find(req->mount->sb, req->ino);
 	const struct nlattr *tb[WEFT_P_NR];
-	struct weft_inode *wi;
-	loff_t size = le64_to_cpu(wire->size);
 
 	if (!inode)
 		return;
-	wi = weft_inode(inode);
+	if (wire->valid & cpu_to_le32(WEFT_SA_SIZE))
+		late_resize(inode, le64_to_cpu(wire->size), !req->status);
 	if (!req->status && !weft_answer_parse(req, tb))
 		weft_inode_update_from(inode, tb[WEFT_P_ATTR]);
-	if (wire->valid & cpu_to_le32(WEFT_SA_SIZE)) {
-		inode_lock(inode);
-		if (!req->status && !weft_io_resize_begin(inode, size))
-			weft_io_resize_end(inode, size, 0);
-		WRITE_ONCE(wi->in_doubt, false);
-		wake_up_var(&wi->in_doubt);
-		inode_unlock(inode);
-	}
 	iput(inode);
 }
 

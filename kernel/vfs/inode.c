@@ -89,7 +89,7 @@ static bool attr_valid(const struct super_block *sb, const struct weft_attr *att
 	return !memchr_inv(attr->reserved, 0, sizeof(attr->reserved));
 }
 
-static void inode_set_bad(struct inode *inode, const char *why)
+void weft_inode_set_bad(struct inode *inode, const char *why)
 {
 	struct weft_inode *wi = weft_inode(inode);
 
@@ -159,7 +159,7 @@ int weft_inode_update(struct inode *inode, const struct weft_attr *attr)
 	spin_unlock(&inode->i_lock);
 	if (!wrong)
 		return 0;
-	inode_set_bad(inode, wrong);
+	weft_inode_set_bad(inode, wrong);
 	return -EPROTO;
 }
 

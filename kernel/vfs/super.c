@@ -33,7 +33,9 @@ static void mount_end(struct weft_mount *mount)
 {
 	weft_nl_mount_abort(mount, end_status(mount));
 	weft_node_mount_abort(mount);
-	weft_io_mount_abort(mount);
+	/* Otherwise the mount is still being made, and finds that it has ended. */
+	if (smp_load_acquire(&mount->io_started))
+		weft_io_mount_abort(mount);
 }
 
 /* A request of the session itself; it is none of the mount's, which may end before it is answered. */
@@ -321,10 +323,18 @@ static int super_fill(struct super_block *sb, struct fs_context *fc)
 	if (error)
 		return error;
 	error = weft_io_mount_init(mount);
-	mount->io_started = true;
 	if (error) {
 		iput(root);
+		weft_io_mount_exit(mount);
 		return error;
+	}
+	smp_store_release(&mount->io_started, true);
+	/* Pairs with the change of state before mount_end(): one of the two sees the other. */
+	smp_mb();
+	if (READ_ONCE(mount->state) != WEFT_MOUNT_LIVE) {
+		errorf(fc, "weft: volume %s: the mount was ended before it was complete", mount->volume_name);
+		iput(root);
+		return -EIO;
 	}
 	if (!S_ISDIR(root->i_mode) || weft_inode(root)->ino != mount->root) {
 		errorf(fc, "weft: volume %s: the daemon's answer has no root directory", mount->volume_name);

@@ -54,6 +54,8 @@ struct inode *weft_inode_from(struct super_block *sb, const struct nlattr *attr,
 /* The cached inode of that number, or NULL. */
 struct inode *weft_inode_find(struct super_block *sb, u64 ino);
 int weft_inode_update_from(struct inode *inode, const struct nlattr *attr);
+/* From here on every operation on the inode fails; why is said in the kernel's log. */
+void weft_inode_set_bad(struct inode *inode, const char *why);
 /* A request that tells that the inode is unused, kept in the inode until then. Before an operation that may drop its last name. */
 int weft_inode_prepare_forget(struct inode *inode);
 int weft_permitted(struct inode *inode);
