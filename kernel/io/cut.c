@@ -22,6 +22,7 @@
 
 #include "chunk/chunker.h"
 #include "io/internal.h"
+#include "weft_netlink.h"
 
 /* Folios that somebody has pinned for DMA may change whatever we do: they are copied, so their pieces are short. */
 #define CUT_PINNED_MAX (WEFT_COPY_MAX - WEFT_BLOCK_SIZE)
@@ -37,6 +38,7 @@ struct cut {
 	bool sync;
 	bool may_hold;
 	bool dead;                    /* nothing is written any more: dirty folios are dropped */
+	u64 dropped;                  /* bytes of them */
 	int error;
 };
 
@@ -184,6 +186,8 @@ static u32 cut_take(struct cut *cut, struct folio *folio, struct weft_folio **st
 	/* Behind clear_dirty: it may have found stores of a mapping, and set bits. */
 	mask = atomic_xchg(&state->dirty, 0);
 	gone = cut->dead ? mask : mask & ~mask_below(folio, size);
+	if (cut->dead)
+		cut->dropped += (u64)hweight32(mask & mask_below(folio, size)) << WEFT_BLOCK_SHIFT;
 	weft_budget_give(cut->mount, (u64)hweight32(gone) << WEFT_BLOCK_SHIFT);
 	atomic_set(&state->parts, 1);
 	atomic_inc(&state->direct);
@@ -233,8 +237,6 @@ static void cut_folio(struct cut *cut, struct folio *folio)
 		return;
 	mask = cut_take(cut, folio, &state, &size);
 	if (state) {
-		if (cut->dead && mask_below(folio, size))
-			mapping_set_error(cut->mapping, -EIO);
 		cut_mask(cut, folio, mask, size);
 		cut_give_up(cut, folio, state);
 	}
@@ -357,6 +359,18 @@ static void cut_range(struct cut *cut)
 		cut->mapping->writeback_index = done;
 }
 
+/* Programs learn it from fsync(), administrators from here. */
+static void cut_tell_dropped(struct cut *cut)
+{
+	u64 ino = cut->inode->ino;
+
+	mapping_set_error(cut->mapping, -EIO);
+	pr_err_ratelimited("weft: volume %s: inode %llu has lost %llu bytes that were not written yet\n",
+			   cut->mount->volume_name, ino, cut->dropped);
+	weft_event(cut->mount->cluster, WEFT_EVENT_DATA_DROPPED, cut->mount->session, ino, 0, 0,
+		   "%llu bytes that were not written yet are lost: the mount has ended", cut->dropped);
+}
+
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc)
 {
 	struct weft_inode *inode = weft_inode(mapping->host);
@@ -381,6 +395,8 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 		       !weft_budget_short(cut.mount) && !cut.dead;
 	cut_range(&cut);
 	cut_finish(&cut);
+	if (cut.dropped)
+		cut_tell_dropped(&cut);
 	memalloc_nofs_restore(nofs);
 	mutex_unlock(&inode->io.cut_lock);
 	return cut.sync ? cut.error : 0;

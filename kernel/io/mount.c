@@ -11,7 +11,6 @@
 #include <linux/writeback.h>
 
 #include "io/internal.h"
-#include "weft_netlink.h"
 
 #define UNITS_MAX    10u
 #define SMALL_MAX    64u
@@ -139,24 +138,6 @@ static bool mount_clean(struct weft_mount *mount)
 	return clean;
 }
 
-/* Names the files whose data is about to be dropped. */
-static void mount_tell_dropped(struct weft_mount *mount)
-{
-	struct weft_io_inode *io;
-
-	pr_err("weft: volume %s: unmounted with %llu bytes that could not be written; they are lost\n", mount->volume_name,
-	       (u64)atomic64_read(&mount->io.used));
-	spin_lock(&mount->io.lock);
-	list_for_each_entry(io, &mount->io.parked, due_link) {
-		u64 ino = container_of(io, struct weft_inode, io)->ino;
-
-		pr_err_ratelimited("weft: volume %s: inode %llu has lost data\n", mount->volume_name, ino);
-		weft_event(mount->cluster, WEFT_EVENT_DATA_DROPPED, mount->session, ino, 0, 0,
-			   "data that could not be written before the volume was unmounted is lost");
-	}
-	spin_unlock(&mount->io.lock);
-}
-
 void weft_io_mount_drain(struct weft_mount *mount)
 {
 	unsigned long deadline = jiffies + WEFT_DRAIN_TIME;
@@ -169,11 +150,13 @@ void weft_io_mount_drain(struct weft_mount *mount)
 	}
 	if (!mount_clean(mount)) {
 		if (atomic64_read(&mount->io.used))
-			mount_tell_dropped(mount);
+			pr_err("weft: volume %s: unmounted with up to %llu bytes that could not be written; they are lost\n",
+			       mount->volume_name, (u64)atomic64_read(&mount->io.used));
 		cmpxchg(&mount->state, WEFT_MOUNT_LIVE, WEFT_MOUNT_FORCED);
 		weft_io_mount_abort(mount);
 		weft_nl_mount_abort(mount, WEFT_ST_ABORTED);
 		weft_node_mount_abort(mount);
+		/* Each file is named as its data is dropped: see cut.c. */
 		sync_inodes_sb(mount->sb);
 	}
 	mount_stop(mount);
