@@ -715,11 +715,14 @@ void weft_commit_forget(struct weft_inode *inode)
 	struct weft_commit_job *commit;
 
 	spin_lock(&mount->io.lock);
+	/* A job is freed only after it has left its place under this lock. */
+	spin_lock(&inode->io.extent_lock);
 	commit = inode->io.commit;
 	if (commit && !commit->running) {
 		commit->inode = NULL;
 		inode->io.commit = NULL;
 	}
+	spin_unlock(&inode->io.extent_lock);
 	spin_unlock(&mount->io.lock);
 	wait_event(inode->io.unit_wait, !READ_ONCE(inode->io.commit));
 	/* Whoever woke us has left the inode when the lock is free. */

@@ -11,7 +11,7 @@
  *   - A COMMIT's pieces are there before its folios end writeback, or the range is unknown: a read after eviction never
  *     finds older content.
  *   - Nothing here needs memory to succeed: what cannot be kept is forgotten.
- *   - extent_lock is a leaf but for weft_io_mount.lock (the shrinker takes them the other way round, and only tries).
+ *   - extent_lock is taken inside weft_io_mount.lock, never the other way round; the shrinker only tries.
  */
 #include <linux/highmem.h>
 #include <linux/shrinker.h>
