@@ -20,6 +20,8 @@
  *   mapping->invalidate_lock
  *   weft_inode.io.cut_lock        one cutter an inode (mutex)
  *   folio lock                    ascending index, never two in writepages
+ *   weft_mount.io.commit_sem      an answer to COMMIT is worked in (shared), stalled ones are detached (workers only)
+ *   weft_mount.io.lock            counts and lists of the mount's io
  *   weft_inode.io.extent_lock     extents (rwlock or spinlock; never held over a wait or a copy to user memory)
  *   weft_cluster.node.lock        tables of hosts and groups
  *   weft_host.lock, weft_conn.lock
