@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Binding: who may, what is refused and how, generations, requests that outlive the daemon that fetched them.
+ * Binding: who may, what is refused and how, generations, requests that outlive the daemon that
+ * fetched them.
  */
 #include "harness.h"
 
@@ -106,7 +107,8 @@ static void answer_mount(struct fake *fake, struct fake_meta *meta, struct fake_
 	static struct fake_payload payload;
 	uint32_t status = fake_meta_answer(meta, req, &payload);
 
-	CHECK(!fake_answer(fake, req->id, status, payload.bytes, payload.len), "%d %s", fake->error, fake->text);
+	CHECK(!fake_answer(fake, req->id, status, payload.bytes, payload.len), "%d %s", fake->error,
+	      fake->text);
 }
 
 /* The rest of a mount's requests, in a thread of the server. */
@@ -226,7 +228,8 @@ int main(void)
 		{ "refusals have a sentence and an attribute", refusals_have_a_sentence },
 		{ "BIND takes over, the old generation gets ESTALE", bind_takes_over },
 		{ "fetched requests go to the successor", fetched_requests_go_to_the_successor },
-		{ "fetched requests survive a killed bridge", fetched_requests_survive_a_killed_bridge },
+		{ "fetched requests survive a killed bridge",
+		  fetched_requests_survive_a_killed_bridge },
 		{ "only the owner of a request answers it", only_the_owner_answers },
 		{ "an ambiguous cluster is refused", an_ambiguous_cluster_is_refused },
 	};

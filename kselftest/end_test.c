@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Ends: the module while it is used, namespaces that go under load, what is left behind. Has the module to itself.
+ * Ends: the module while it is used, namespaces that go under load, what is left behind. Has the
+ * module to itself.
  */
 #include "harness.h"
 
@@ -37,7 +38,10 @@ static void the_module_stays_while_it_is_mounted(void)
 	fake_serve_end(server);
 }
 
-/* The daemon is still bound, its cluster known, answers have just come: none of it keeps the module. */
+/*
+ * The daemon is still bound, its cluster known, answers have just come: none of it keeps the
+ * module.
+ */
 static void the_module_goes_at_once_after_the_last_umount(void)
 {
 	struct fake_meta *meta = fake_meta_new();
@@ -116,7 +120,8 @@ int main(void)
 {
 	static const struct test tests[] = {
 		{ "the module stays while it is mounted", the_module_stays_while_it_is_mounted },
-		{ "the module goes at once after the last umount", the_module_goes_at_once_after_the_last_umount },
+		{ "the module goes at once after the last umount",
+		  the_module_goes_at_once_after_the_last_umount },
 		{ "a network namespace goes under load", a_namespace_goes_under_load },
 	};
 

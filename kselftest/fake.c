@@ -133,13 +133,18 @@ static void take_ack(struct fake *fake, const struct nlmsghdr *head)
 		return;
 	if (!(head->nlmsg_flags & NLM_F_CAPPED))
 		skip += NLMSG_ALIGN(ack->msg.nlmsg_len) - NLMSG_HDRLEN;
-	text = attr_find((const uint8_t *)ack + skip, head->nlmsg_len - NLMSG_HDRLEN - skip, NLMSGERR_ATTR_MSG);
+	text = attr_find((const uint8_t *)ack + skip, head->nlmsg_len - NLMSG_HDRLEN - skip,
+			 NLMSGERR_ATTR_MSG);
 	if (text)
 		snprintf(fake->text, sizeof(fake->text), "%s", (const char *)text + NLA_HDRLEN);
-	fake->bad_attr = attr_number((const uint8_t *)ack + skip, head->nlmsg_len - NLMSG_HDRLEN - skip, NLMSGERR_ATTR_OFFS);
+	fake->bad_attr = attr_number((const uint8_t *)ack + skip,
+				     head->nlmsg_len - NLMSG_HDRLEN - skip, NLMSGERR_ATTR_OFFS);
 }
 
-/* One datagram. Returns whether it held the acknowledgement of seq; -1: nothing came within the time. */
+/*
+ * One datagram. Returns whether it held the acknowledgement of seq; -1: nothing came within the
+ * time.
+ */
 static int receive(struct fake *fake, uint32_t seq, int timeout)
 {
 	struct pollfd poll_fd = { .fd = fake->fd, .events = POLLIN };
@@ -211,7 +216,8 @@ void fake_open(struct fake *fake)
 	fake_begin(fake, message, CTRL_CMD_GETFAMILY, 0);
 	fake_put(message, CTRL_ATTR_FAMILY_NAME, WEFT_FAMILY_NAME, sizeof(WEFT_FAMILY_NAME));
 	if (fake_send(fake, message) || fake->family == GENL_ID_CTRL) {
-		printf("Bail out! the netlink family %s is not there: is the module loaded?\n", WEFT_FAMILY_NAME);
+		printf("Bail out! the netlink family %s is not there: is the module loaded?\n",
+		       WEFT_FAMILY_NAME);
 		exit(1);
 	}
 	free(message);
@@ -229,7 +235,8 @@ void fake_close(struct fake *fake)
 	}
 }
 
-static int bind_send(struct fake *fake, const uint8_t uuid[16], const char *name, uint64_t generation)
+static int bind_send(struct fake *fake, const uint8_t uuid[16], const char *name,
+		     uint64_t generation)
 {
 	struct fake_message *message = malloc(sizeof(*message));
 	int error;
@@ -328,7 +335,8 @@ uint64_t fake_number(const void *attrs, size_t len, uint16_t type)
 	return attr_number(attrs, len, type);
 }
 
-int fake_dump(struct fake *fake, uint8_t cmd, void (*each)(const void *attrs, size_t len, void *arg), void *arg)
+int fake_dump(struct fake *fake, uint8_t cmd,
+	      void (*each)(const void *attrs, size_t len, void *arg), void *arg)
 {
 	static _Thread_local uint8_t bytes[131072] __attribute__((aligned(8)));
 	struct fake_message *message = malloc(sizeof(*message));
@@ -351,7 +359,8 @@ int fake_dump(struct fake *fake, uint8_t cmd, void (*each)(const void *attrs, si
 				memcpy(&error, NLMSG_DATA(head), sizeof(error));
 				return error < 0 ? error : count;
 			}
-			each((uint8_t *)head + NLMSG_HDRLEN + GENL_HDRLEN, head->nlmsg_len - NLMSG_HDRLEN - GENL_HDRLEN, arg);
+			each((uint8_t *)head + NLMSG_HDRLEN + GENL_HDRLEN,
+			     head->nlmsg_len - NLMSG_HDRLEN - GENL_HDRLEN, arg);
 			count++;
 		}
 	}

@@ -2,9 +2,10 @@
 /*
  * fake.h - a daemon for tests of the module that can misbehave
  *
- * fake.c speaks netlink: binds, fetches, answers, sends commands and says what the kernel said to them. fake_meta.c is a
- * metadata service in memory: one volume, no data but inline content. Test programs combine them: they answer through
- * fake_meta_answer(), or late, twice, never, or with bytes of their own.
+ * fake.c speaks netlink: binds, fetches, answers, sends commands and says what the kernel said to
+ * them. fake_meta.c is a metadata service in memory: one volume, no data but inline content. Test
+ * programs combine them: they answer through fake_meta_answer(), or late, twice, never, or with
+ * bytes of their own.
  *
  * Threads: a struct fake belongs to one thread at a time; a struct fake_meta to one thread.
  */
@@ -51,7 +52,10 @@ struct fake_message {
 
 extern const uint8_t fake_uuid[16];
 
-/* Opens a generic netlink socket in this network namespace. Ends the test when the family is not there. */
+/*
+ * Opens a generic netlink socket in this network namespace. Ends the test when the family is not
+ * there.
+ */
 void fake_open(struct fake *fake);
 void fake_close(struct fake *fake);
 
@@ -64,14 +68,18 @@ void *fake_put(struct fake_message *message, uint16_t type, const void *data, si
 void fake_put_u8(struct fake_message *message, uint16_t type, uint8_t value);
 void fake_put_u32(struct fake_message *message, uint16_t type, uint32_t value);
 void fake_put_u64(struct fake_message *message, uint16_t type, uint64_t value);
-/* Sends it and waits for the kernel's acknowledgement. 0 or the negative errno, which is also in fake->error. */
+/*
+ * Sends it and waits for the kernel's acknowledgement. 0 or the negative errno, which is also in
+ * fake->error.
+ */
 int fake_send(struct fake *fake, struct fake_message *message);
 
 /*
- * A dump: each(message's attributes) for every object. How many there were, or a negative errno. The socket must not be
- * bound: what else comes to it meanwhile is lost.
+ * A dump: each(message's attributes) for every object. How many there were, or a negative errno.
+ * The socket must not be bound: what else comes to it meanwhile is lost.
  */
-int fake_dump(struct fake *fake, uint8_t cmd, void (*each)(const void *attrs, size_t len, void *arg), void *arg);
+int fake_dump(struct fake *fake, uint8_t cmd,
+	      void (*each)(const void *attrs, size_t len, void *arg), void *arg);
 /* A number among a message's attributes; 0 if it is not there. */
 uint64_t fake_number(const void *attrs, size_t len, uint16_t type);
 
@@ -101,8 +109,10 @@ struct fake_meta;
 struct fake_meta *fake_meta_new(void);
 void fake_meta_free(struct fake_meta *meta);
 /* What a well-behaved service answers: returns the status, fills payload. */
-uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload);
-uint64_t fake_meta_forgotten(const struct fake_meta *meta); /* FORGETs that came for unlinked inodes */
+uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req,
+			  struct fake_payload *payload);
+/* FORGETs that came for unlinked inodes */
+uint64_t fake_meta_forgotten(const struct fake_meta *meta);
 unsigned int fake_meta_sessions(const struct fake_meta *meta); /* open now */
 uint64_t fake_meta_session(const struct fake_meta *meta);      /* the number of the youngest */
 
@@ -119,12 +129,18 @@ enum fake_act {
 
 struct fake_server;
 
-/* policy is called in the server's thread; NULL: FAKE_ANSWER. The socket is bound when it returns. */
-struct fake_server *fake_serve(struct fake_meta *meta, enum fake_act (*policy)(const struct fake_request *req, void *arg),
+/*
+ * policy is called in the server's thread; NULL: FAKE_ANSWER. The socket is bound when it returns.
+ */
+struct fake_server *fake_serve(struct fake_meta *meta,
+			       enum fake_act (*policy)(const struct fake_request *req, void *arg),
 			       void *arg);
 /* Closes the socket and joins the thread. */
 void fake_serve_end(struct fake_server *server);
-/* Answers what is held, in the order in which it came, as the service says now. Returns when that is done. */
+/*
+ * Answers what is held, in the order in which it came, as the service says now. Returns when that
+ * is done.
+ */
 void fake_serve_release(struct fake_server *server);
 /* How many requests of the operation have come. Any thread. */
 unsigned int fake_serve_seen(struct fake_server *server, uint16_t op);

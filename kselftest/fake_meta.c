@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A metadata service in memory: one volume with directories, files with inline content, links. No chunks: requests for
- * groups are answered with NO_GROUP. It trusts the kernel; tables are small and searched from end to end.
+ * A metadata service in memory: one volume with directories, files with inline content, links. No
+ * chunks: requests for groups are answered with NO_GROUP. It trusts the kernel; tables are small
+ * and searched from end to end.
  */
 #include "fake.h"
 
@@ -44,7 +45,8 @@ static struct meta_inode *inode_of(const struct fake_meta *meta, uint64_t ino)
 	return ino < meta->n_inodes ? meta->inodes[ino] : NULL;
 }
 
-static struct meta_inode *inode_new(struct fake_meta *meta, const struct weft_create *create, uint64_t parent)
+static struct meta_inode *inode_new(struct fake_meta *meta, const struct weft_create *create,
+				    uint64_t parent)
 {
 	struct meta_inode *inode = calloc(1, sizeof(*inode));
 	uint32_t mode = le32toh(create->mode);
@@ -59,8 +61,10 @@ static struct meta_inode *inode_new(struct fake_meta *meta, const struct weft_cr
 	inode->attr.nlink = htole32(S_ISDIR(mode) ? 2 : 1);
 	inode->attr.parent = S_ISDIR(mode) ? htole64(parent) : 0;
 	inode->attr.change = htole64(++meta->change);
-	inode->attr.atime_sec = inode->attr.mtime_sec = inode->attr.ctime_sec = inode->attr.btime_sec = create->time.sec;
-	inode->attr.atime_nsec = inode->attr.mtime_nsec = inode->attr.ctime_nsec = inode->attr.btime_nsec = create->time.nsec;
+	inode->attr.atime_sec = inode->attr.mtime_sec = inode->attr.ctime_sec =
+		inode->attr.btime_sec = create->time.sec;
+	inode->attr.atime_nsec = inode->attr.mtime_nsec = inode->attr.ctime_nsec =
+		inode->attr.btime_nsec = create->time.nsec;
 	inode->next_cookie = 3;
 	if (S_ISREG(mode))
 		inode->attr.flags = htole32(WEFT_AF_INLINE);
@@ -147,15 +151,16 @@ static void add_inode(struct fake_payload *payload, const struct meta_inode *ino
 }
 
 /* The directory and name of a request; false when they make no sense. */
-static bool place_of(const struct fake_meta *meta, const struct fake_request *req, uint16_t parent, uint16_t name,
-		     struct meta_inode **dir, const char **text, size_t *len)
+static bool place_of(const struct fake_meta *meta, const struct fake_request *req, uint16_t parent,
+		     uint16_t name, struct meta_inode **dir, const char **text, size_t *len)
 {
 	*dir = inode_of(meta, fake_find_u64(req, parent));
 	*text = fake_find(req->payload, req->len, name, len);
 	return *dir && *text && *len <= WEFT_NAME_MAX && S_ISDIR(le32toh((*dir)->attr.mode));
 }
 
-static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *req,
+			     struct fake_payload *payload)
 {
 	struct weft_volume_info volume = {
 		.uuid = "a fake volume...",
@@ -174,7 +179,8 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 	const char *name = fake_find(req->payload, req->len, WEFT_P_NAME, &len);
 
 	if (!name || len != 4 || memcmp(name, "home", 4)) {
-		static const char text[] = "no such volume here; this is the fake daemon's own sentence";
+		static const char text[] =
+			"no such volume here; this is the fake daemon's own sentence";
 
 		fake_attr(payload, WEFT_P_TEXT, text, sizeof(text) - 1);
 		return WEFT_ST_NO_VOLUME;
@@ -187,7 +193,9 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 	return WEFT_ST_OK;
 }
 
-/* The session may be one of a daemon before this one: its end is asked for until somebody answers. */
+/*
+ * The session may be one of a daemon before this one: its end is asked for until somebody answers.
+ */
 static uint32_t answer_umount(struct fake_meta *meta, const struct fake_request *req)
 {
 	for (unsigned int i = 0; i < meta->sessions; i++) {
@@ -199,7 +207,8 @@ static uint32_t answer_umount(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_SESSION_LOST;
 }
 
-static uint32_t answer_lookup(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_lookup(struct fake_meta *meta, const struct fake_request *req,
+			      struct fake_payload *payload)
 {
 	struct meta_inode *dir;
 	struct meta_name *name;
@@ -215,7 +224,8 @@ static uint32_t answer_lookup(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_create(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_create(struct fake_meta *meta, const struct fake_request *req,
+			      struct fake_payload *payload)
 {
 	const struct weft_create *create = fake_find(req->payload, req->len, WEFT_P_CREATE, NULL);
 	struct meta_inode *dir, *inode;
@@ -241,7 +251,8 @@ static uint32_t answer_create(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_link(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_link(struct fake_meta *meta, const struct fake_request *req,
+			    struct fake_payload *payload)
 {
 	struct meta_inode *dir, *inode = inode_of(meta, fake_find_u64(req, WEFT_P_INO));
 	const struct weft_time *time = fake_find(req->payload, req->len, WEFT_P_TIME, NULL);
@@ -272,7 +283,8 @@ static void drop_name(struct meta_inode *dir, struct meta_inode *inode)
 	}
 }
 
-static uint32_t answer_unlink(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_unlink(struct fake_meta *meta, const struct fake_request *req,
+			      struct fake_payload *payload)
 {
 	const struct weft_time *time = fake_find(req->payload, req->len, WEFT_P_TIME, NULL);
 	bool rmdir = fake_find_u64(req, WEFT_P_FLAGS) & WEFT_PF_RMDIR;
@@ -300,7 +312,8 @@ static uint32_t answer_unlink(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_rename(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_rename(struct fake_meta *meta, const struct fake_request *req,
+			      struct fake_payload *payload)
 {
 	const struct weft_time *time = fake_find(req->payload, req->len, WEFT_P_TIME, NULL);
 	uint32_t flags = fake_find_u64(req, WEFT_P_FLAGS);
@@ -355,7 +368,8 @@ static uint32_t answer_rename(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_setattr(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_setattr(struct fake_meta *meta, const struct fake_request *req,
+			       struct fake_payload *payload)
 {
 	const struct weft_setattr *set = fake_find(req->payload, req->len, WEFT_P_SETATTR, NULL);
 	struct meta_inode *inode = inode_of(meta, fake_find_u64(req, WEFT_P_INO));
@@ -393,7 +407,8 @@ static uint32_t answer_setattr(struct fake_meta *meta, const struct fake_request
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_readdir(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_readdir(struct fake_meta *meta, const struct fake_request *req,
+			       struct fake_payload *payload)
 {
 	struct meta_inode *dir = inode_of(meta, fake_find_u64(req, WEFT_P_INO));
 	uint64_t cookie = fake_find_u64(req, WEFT_P_COOKIE);
@@ -418,7 +433,8 @@ static uint32_t answer_readdir(struct fake_meta *meta, const struct fake_request
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request *req,
+			      struct fake_payload *payload)
 {
 	const struct weft_commit *commit = fake_find(req->payload, req->len, WEFT_P_COMMIT, NULL);
 	struct meta_inode *inode = inode_of(meta, fake_find_u64(req, WEFT_P_INO));
@@ -436,7 +452,8 @@ static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request 
 	} else if (fake_find(req->payload, req->len, WEFT_P_EXTENTS, NULL)) {
 		return WEFT_ST_NO_GROUP;
 	}
-	if ((le32toh(commit->flags) & WEFT_CF_SIZE) && le64toh(commit->size) > le64toh(inode->attr.size))
+	if ((le32toh(commit->flags) & WEFT_CF_SIZE) &&
+	    le64toh(commit->size) > le64toh(inode->attr.size))
 		inode->attr.size = commit->size;
 	if (le32toh(commit->flags) & WEFT_CF_MTIME) {
 		inode->attr.mtime_sec = commit->mtime.sec;
@@ -447,7 +464,8 @@ static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_extents(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_extents(struct fake_meta *meta, const struct fake_request *req,
+			       struct fake_payload *payload)
 {
 	struct meta_inode *inode = inode_of(meta, fake_find_u64(req, WEFT_P_INO));
 	uint64_t next = fake_find_u64(req, WEFT_P_OFFSET) + fake_find_u64(req, WEFT_P_LENGTH);
@@ -475,7 +493,8 @@ static uint32_t answer_statfs(struct fake_payload *payload)
 	return WEFT_ST_OK;
 }
 
-static uint32_t answer_inode(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+static uint32_t answer_inode(struct fake_meta *meta, const struct fake_request *req,
+			     struct fake_payload *payload)
 {
 	struct meta_inode *inode = inode_of(meta, fake_find_u64(req, WEFT_P_INO));
 
@@ -488,7 +507,8 @@ static uint32_t answer_inode(struct fake_meta *meta, const struct fake_request *
 	return WEFT_ST_OK;
 }
 
-uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req, struct fake_payload *payload)
+uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req,
+			  struct fake_payload *payload)
 {
 	payload->len = 0;
 	switch (req->op) {

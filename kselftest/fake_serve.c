@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The fake daemon as a thread: binds by itself (taking over from whoever is bound), serves until it is ended. One socket.
+ * The fake daemon as a thread: binds by itself (taking over from whoever is bound), serves until it
+ * is ended. One socket.
  */
 #include "fake.h"
 
@@ -46,18 +47,24 @@ static void scramble(struct fake_server *server, struct fake_payload *payload)
 
 	payload->len = 0;
 	for (unsigned int i = 0; i < count; i++) {
-		/* Small types and the lengths of known structures more often than chance would have it. */
-		static const size_t lengths[] = { 0, 1, 4, 8, 16, 40, 56, 88, 96, 128, 144, 160, 255, 1000 };
-		size_t len = lengths[rand_r(&server->seed) % (sizeof(lengths) / sizeof(lengths[0]))];
-		uint8_t *data = fake_attr(payload, rand_r(&server->seed) % (WEFT_P_NR + 2), NULL, len);
+		/*
+		 * Small types and the lengths of known structures more often than chance would have
+		 * it.
+		 */
+		static const size_t lengths[] = { 0,  1,  4,   8,   16,	 40,  56,
+						  88, 96, 128, 144, 160, 255, 1000 };
+		size_t len =
+			lengths[rand_r(&server->seed) % (sizeof(lengths) / sizeof(lengths[0]))];
+		uint8_t *data =
+			fake_attr(payload, rand_r(&server->seed) % (WEFT_P_NR + 2), NULL, len);
 
 		for (size_t byte = 0; byte < len; byte++)
 			data[byte] = rand_r(&server->seed) % 3 ? 0 : rand_r(&server->seed);
 	}
 }
 
-static void act(struct fake_server *server, const struct fake_request *req, struct fake_payload *payload,
-		enum fake_act what)
+static void act(struct fake_server *server, const struct fake_request *req,
+		struct fake_payload *payload, enum fake_act what)
 {
 	uint32_t status;
 
@@ -74,7 +81,8 @@ static void act(struct fake_server *server, const struct fake_request *req, stru
 		shorten(payload);
 	} else if (what == FAKE_GARBAGE) {
 		scramble(server, payload);
-		status = rand_r(&server->seed) % 4 ? WEFT_ST_OK : (uint32_t)rand_r(&server->seed) % 100;
+		status = rand_r(&server->seed) % 4 ? WEFT_ST_OK
+						   : (uint32_t)rand_r(&server->seed) % 100;
 	}
 	fake_answer(&server->fake, req->id, status, payload->bytes, payload->len);
 	if (what == FAKE_TWICE)
@@ -143,7 +151,8 @@ void fake_serve_release(struct fake_server *server)
 		sched_yield();
 }
 
-struct fake_server *fake_serve(struct fake_meta *meta, enum fake_act (*policy)(const struct fake_request *req, void *arg),
+struct fake_server *fake_serve(struct fake_meta *meta,
+			       enum fake_act (*policy)(const struct fake_request *req, void *arg),
 			       void *arg)
 {
 	struct fake_server *server = calloc(1, sizeof(*server));

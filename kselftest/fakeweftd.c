@@ -4,7 +4,8 @@
  *
  *	fakeweftd [COMMAND [ARGUMENT...]]
  *
- * Serves the volume fake:home from memory: while COMMAND runs, whose exit status is its own, or until it is killed.
+ * Serves the volume fake:home from memory: while COMMAND runs, whose exit status is its own, or
+ *until it is killed.
  */
 #include "fake.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Random messages of a privileged process, random answers of a bound daemon: the kernel refuses or survives each, and
- * afterwards a daemon and a mount work. SEED repeats a run.
+ * Random messages of a privileged process, random answers of a bound daemon: the kernel refuses or
+ * survives each, and afterwards a daemon and a mount work. SEED repeats a run.
  */
 #include "harness.h"
 
@@ -64,11 +64,15 @@ static void random_commands(void)
 		uint8_t cmd = pick(WEFT_CMD_MAX + 2);
 
 		if (i % 50 == 0)
-			CHECK(!fake_bind(&fake, fake_uuid, "fake"), "message %u: %d %s", i, fake.error, fake.text);
+			CHECK(!fake_bind(&fake, fake_uuid, "fake"), "message %u: %d %s", i,
+			      fake.error, fake.text);
 		fake_begin(&fake, &message, cmd, pick(20) ? 0 : 0x300);
 		for (unsigned int n = pick(6); n; n--)
 			random_attr(&message, 0);
-		/* A dump that is accepted ends with a message of its own, no acknowledgement: ask for none of those. */
+		/*
+		 * A dump that is accepted ends with a message of its own, no acknowledgement: ask
+		 * for none of those.
+		 */
 		if (cmd >= WEFT_CMD_REQUEST_GET && cmd <= WEFT_CMD_MOUNT_GET)
 			((uint8_t *)message.bytes)[7] = 0;
 		refused += fake_send(&fake, &message) != 0;
@@ -87,7 +91,8 @@ static enum fake_act garbage(const struct fake_request *req, void *arg)
 
 static void random_answers(void)
 {
-	static int (*const calls[])(const char *name) = { call_stat, call_mkdir, call_create, call_unlink, call_truncate };
+	static int (*const calls[])(const char *name) = { call_stat, call_mkdir, call_create,
+							  call_unlink, call_truncate };
 	struct fake_meta *meta = fake_meta_new();
 	bool mounting = false;
 	struct fake_server *server = fake_serve(meta, garbage, &mounting);
@@ -112,7 +117,8 @@ static void everything_works_afterwards(void)
 	struct fake_server *server = fake_serve(meta, NULL, NULL);
 
 	CHECK(!mount_volume(NULL));
-	CHECK(!call_mkdir("dir") && !call_create("dir/file") && !call_stat("dir/file") && !call_unlink("dir/file"));
+	CHECK(!call_mkdir("dir") && !call_create("dir/file") && !call_stat("dir/file") &&
+	      !call_unlink("dir/file"));
 	CHECK(!unmount(0));
 	fake_serve_end(server);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * TAP, children and mounts for the test programs. Each test runs in a process of its own, so that one that fails leaves
- * no thread behind; what it has mounted is taken down after it.
+ * TAP, children and mounts for the test programs. Each test runs in a process of its own, so that
+ * one that fails leaves no thread behind; what it has mounted is taken down after it.
  */
 #include "harness.h"
 
@@ -81,8 +81,8 @@ int tests_run(const struct test *tests, unsigned int count)
 	for (unsigned int i = 0; i < count; i++) {
 		int status = test_status(&tests[i]);
 
-		printf("%s %u %s%s\n", status && status != EXIT_SKIP ? "not ok" : "ok", i + 1, tests[i].name,
-		       status == EXIT_SKIP ? " # SKIP" : "");
+		printf("%s %u %s%s\n", status && status != EXIT_SKIP ? "not ok" : "ok", i + 1,
+		       tests[i].name, status == EXIT_SKIP ? " # SKIP" : "");
 		failed |= status && status != EXIT_SKIP;
 	}
 	rmdir(mount_point);

@@ -2,8 +2,8 @@
 /*
  * harness.h - what the test programs share: TAP, children that make system calls, mounts
  *
- * A check that fails names its place and ends the test it stands in; the next one starts from a clean state: each test
- * mounts and ends its own daemon.
+ * A check that fails names its place and ends the test it stands in; the next one starts from a
+ * clean state: each test mounts and ends its own daemon.
  */
 #ifndef WEFT_HARNESS_H
 #define WEFT_HARNESS_H
@@ -20,14 +20,14 @@ struct test {
 
 /* Runs all and prints TAP; the exit status for main(). */
 int tests_run(const struct test *tests, unsigned int count);
-__attribute__((format(printf, 4, 5), noreturn)) void test_fail(const char *file, int line, const char *condition,
-							       const char *format, ...);
+__attribute__((format(printf, 4, 5), noreturn)) void
+test_fail(const char *file, int line, const char *condition, const char *format, ...);
 /* Ends the test as skipped. */
 __attribute__((noreturn)) void test_skip(const char *why);
 
-#define CHECK(condition, ...) \
-	do { \
-		if (!(condition)) \
+#define CHECK(condition, ...)                                                       \
+	do {                                                                        \
+		if (!(condition))                                                   \
 			test_fail(__FILE__, __LINE__, #condition, " " __VA_ARGS__); \
 	} while (0)
 
@@ -38,17 +38,28 @@ int mount_volume(const char *source);
 /* umount2(2); 0 or a negative errno. */
 int unmount(int flags);
 
-/* call(arg) in a child of its own; its result (0 or a negative errno) is the child's exit status. */
+/*
+ * call(arg) in a child of its own; its result (0 or a negative errno) is the child's exit status.
+ */
 pid_t child_start(int (*call)(const char *arg), const char *arg);
-/* The child's result, or -ETIMEDOUT when it does not end in time (seconds): it then is killed and waited for. */
+/*
+ * The child's result, or -ETIMEDOUT when it does not end in time (seconds): it then is killed and
+ * waited for.
+ */
 int child_result(pid_t child, int seconds);
-/* Kills it with SIGKILL; how many milliseconds it took until it was gone, or -1 when 10 s were not enough. */
+/*
+ * Kills it with SIGKILL; how many milliseconds it took until it was gone, or -1 when 10 s were not
+ * enough.
+ */
 int child_kill(pid_t child);
 
 /* Waits until condition(arg) holds, at most 10 s. */
 bool wait_until(bool (*condition)(void *arg), void *arg);
 
-/* System calls on names below the mount point, as calls for children or direct. 0 or a negative errno. */
+/*
+ * System calls on names below the mount point, as calls for children or direct. 0 or a negative
+ * errno.
+ */
 int call_stat(const char *name);
 int call_mkdir(const char *name);
 int call_unlink(const char *name);

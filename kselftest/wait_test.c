@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Waits that end and answers that make no sense: killed waiters, late answers, umount -f, ABORT, lost sessions.
+ * Waits that end and answers that make no sense: killed waiters, late answers, umount -f, ABORT,
+ * lost sessions.
  */
 #include "harness.h"
 
@@ -99,7 +100,10 @@ static bool is_not_there(void *arg)
 	return call_stat(arg) == -ENOENT;
 }
 
-/* What happened although nobody waited for it is seen: cached names are dropped when the answer comes. */
+/*
+ * What happened although nobody waited for it is seen: cached names are dropped when the answer
+ * comes.
+ */
 static void killed_changes_of_names(void)
 {
 	start();
@@ -266,7 +270,8 @@ static void dumps_show_what_waits(void)
 	CHECK(wait_until(has_seen, &seen));
 	fake_open(&fake);
 	CHECK(fake_dump(&fake, WEFT_CMD_REQUEST_GET, count_op, counts) >= CALLERS);
-	CHECK(counts[WEFT_REQ_LOOKUP] == CALLERS, "%u of %u are shown", counts[WEFT_REQ_LOOKUP], CALLERS);
+	CHECK(counts[WEFT_REQ_LOOKUP] == CALLERS, "%u of %u are shown", counts[WEFT_REQ_LOOKUP],
+	      CALLERS);
 	CHECK(fake_dump(&fake, WEFT_CMD_MOUNT_GET, take_session, &session) == 1);
 	CHECK(session == fake_meta_session(meta));
 	CHECK(fake_dump(&fake, WEFT_CMD_HOST_GET, take_session, &session) == 0);
@@ -292,7 +297,9 @@ static void command(uint8_t cmd, uint16_t attr, uint64_t number)
 	fake_close(&fake);
 }
 
-/* Three callers wait, one of them behind a lock that another holds; then something ends them all. */
+/*
+ * Three callers wait, one of them behind a lock that another holds; then something ends them all.
+ */
 static void all_waits_end(void (*how)(void))
 {
 	struct seen creates = { WEFT_REQ_CREATE, 1 }, lookups = { WEFT_REQ_LOOKUP, 1 };
@@ -375,7 +382,10 @@ static void a_lost_session_ends_the_mount(void)
 	fake_close(socket);
 }
 
-/* Lists the directory, with names going behind and before the reader: how many of s0 .. came exactly once. */
+/*
+ * Lists the directory, with names going behind and before the reader: how many of s0 .. came
+ * exactly once.
+ */
 static unsigned int list_while_changing(DIR *dir, unsigned int *found, unsigned int count)
 {
 	unsigned int seen = 0, once = 0, number;
@@ -397,7 +407,9 @@ static unsigned int list_while_changing(DIR *dir, unsigned int *found, unsigned 
 	return once;
 }
 
-/* A directory is listed while its entries come and go; what was there all the time is there once. */
+/*
+ * A directory is listed while its entries come and go; what was there all the time is there once.
+ */
 static void readdir_is_stable(void)
 {
 	enum { STAY = 400 };
@@ -430,9 +442,11 @@ int main(void)
 		{ "a killed truncation is seen when it was done", a_killed_truncation },
 		{ "killed before it was fetched: forgotten", killed_before_it_was_fetched },
 		{ "a daemon that comes back is asked again", a_daemon_that_comes_back },
-		{ "malformed, short and empty answers fail the call only", bad_answers_fail_the_call },
+		{ "malformed, short and empty answers fail the call only",
+		  bad_answers_fail_the_call },
 		{ "answers given twice", answers_given_twice },
-		{ "unlinked files are forgotten when they are closed", unlinked_files_are_forgotten },
+		{ "unlinked files are forgotten when they are closed",
+		  unlinked_files_are_forgotten },
 		{ "dumps show what waits", dumps_show_what_waits },
 		{ "umount -f ends all waits", umount_force_ends_all_waits },
 		{ "ABORT ends all waits", abort_ends_all_waits },

@@ -2,11 +2,13 @@
 /*
  * BIND and the sockets that are bound.
  *
- * Sockets of one generation share the work. A BIND without join starts the next generation: the others become stale, what
- * they had fetched goes back to the queue, everything that they send is refused with ESTALE; so a daemon that was stopped,
- * or that does not die, cannot answer for its successor. A socket that is closed releases in the same way.
+ * Sockets of one generation share the work. A BIND without join starts the next generation: the
+ * others become stale, what they had fetched goes back to the queue, everything that they send is
+ * refused with ESTALE; so a daemon that was stopped, or that does not die, cannot answer for its
+ * successor. A socket that is closed releases in the same way.
  *
- * Generations are never reused while the module is loaded, not even by a cluster that was retired and made anew.
+ * Generations are never reused while the module is loaded, not even by a cluster that was retired
+ * and made anew.
  */
 #include "nl/internal.h"
 
@@ -115,33 +117,41 @@ static int bind_check(struct genl_info *info)
 	}
 	if (info->attrs[WEFT_A_JOIN])
 		return 0;
-	if (GENL_REQ_ATTR_CHECK(info, WEFT_A_CLUSTER_NAME) || GENL_REQ_ATTR_CHECK(info, WEFT_A_INCARNATION)) {
+	if (GENL_REQ_ATTR_CHECK(info, WEFT_A_CLUSTER_NAME) ||
+	    GENL_REQ_ATTR_CHECK(info, WEFT_A_INCARNATION)) {
 		NL_SET_ERR_MSG(info->extack, "BIND needs the cluster's name and incarnation");
 		return -EINVAL;
 	}
-	if (!nla_len(info->attrs[WEFT_A_CLUSTER_NAME]) || !*(char *)nla_data(info->attrs[WEFT_A_CLUSTER_NAME])) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_CLUSTER_NAME], "the cluster's name is empty");
+	if (!nla_len(info->attrs[WEFT_A_CLUSTER_NAME]) ||
+	    !*(char *)nla_data(info->attrs[WEFT_A_CLUSTER_NAME])) {
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_CLUSTER_NAME],
+				    "the cluster's name is empty");
 		return -EINVAL;
 	}
 	return 0;
 }
 
-/* Under the cluster's lock. The socket becomes one of the present generation, or begins the next. */
+/*
+ * Under the cluster's lock. The socket becomes one of the present generation, or begins the next.
+ */
 static int bind_attach(struct weft_nl_sock *sock, struct genl_info *info)
 {
 	struct weft_nl_cluster *nl = &sock->cluster->nl;
 	struct weft_nl_sock *other, *next;
 
 	if (info->attrs[WEFT_A_JOIN]) {
-		if (!info->attrs[WEFT_A_GENERATION] || nla_get_u64(info->attrs[WEFT_A_GENERATION]) != nl->generation) {
-			NL_SET_ERR_MSG(info->extack, "the generation to join is not the present one: another daemon has taken over");
+		if (!info->attrs[WEFT_A_GENERATION] ||
+		    nla_get_u64(info->attrs[WEFT_A_GENERATION]) != nl->generation) {
+			NL_SET_ERR_MSG(info->extack,
+				"the generation to join is not the present one: another daemon has taken over");
 			return -ESTALE;
 		}
 	} else {
 		list_for_each_entry_safe(other, next, &nl->socks, link)
 			bound_detach(other);
 		nl->generation = atomic64_inc_return(&last_generation);
-		nla_strscpy(sock->cluster->name, info->attrs[WEFT_A_CLUSTER_NAME], sizeof(sock->cluster->name));
+		nla_strscpy(sock->cluster->name, info->attrs[WEFT_A_CLUSTER_NAME],
+			    sizeof(sock->cluster->name));
 		sock->cluster->incarnation = nla_get_u32(info->attrs[WEFT_A_INCARNATION]);
 	}
 	sock->generation = nl->generation;

@@ -2,13 +2,13 @@
 /*
  * Clusters as network namespaces see them.
  *
- * A cluster is made by the first BIND that names it. It has users, the bound sockets and the mounts; 10 s after the last
- * one has gone, or at once when the namespace goes, it is retired: it leaves the namespace's list, its requests are
- * completed, its hosts' connections are dropped (they pin their namespace). The memory lives until the last reference is
- * put.
+ * A cluster is made by the first BIND that names it. It has users, the bound sockets and the
+ * mounts; 10 s after the last one has gone, or at once when the namespace goes, it is retired: it
+ * leaves the namespace's list, its requests are completed, its hosts' connections are dropped (they
+ * pin their namespace). The memory lives until the last reference is put.
  *
- * Retiring happens once, by whoever sets .retired under weft_nl_lock, and can sleep. A cluster whose namespace has gone
- * while a mount uses it is retired by the work that the last user queues.
+ * Retiring happens once, by whoever sets .retired under weft_nl_lock, and can sleep. A cluster
+ * whose namespace has gone while a mount uses it is retired by the work that the last user queues.
  */
 #include "nl/internal.h"
 
@@ -95,7 +95,8 @@ void weft_cluster_unuse(struct weft_cluster *cluster)
 {
 	spin_lock(&weft_nl_lock);
 	if (!WARN_ON_ONCE(!cluster->nl.users) && !--cluster->nl.users && !cluster->nl.retired)
-		mod_delayed_work(weft_cluster_wq, &cluster->nl.linger, cluster->net ? CLUSTER_LINGER : 0);
+		mod_delayed_work(weft_cluster_wq, &cluster->nl.linger,
+				 cluster->net ? CLUSTER_LINGER : 0);
 	spin_unlock(&weft_nl_lock);
 }
 
@@ -154,7 +155,8 @@ struct weft_cluster *weft_cluster_by_uuid(struct net *net, const uuid_t *uuid)
 }
 
 /* The one of that UUID, or a new one without users. With a reference. */
-struct weft_cluster *weft_cluster_make(struct net *net, const uuid_t *uuid, struct netlink_ext_ack *extack)
+struct weft_cluster *weft_cluster_make(struct net *net, const uuid_t *uuid,
+				       struct netlink_ext_ack *extack)
 {
 	struct weft_cluster *cluster = weft_cluster_by_uuid(net, uuid), *made;
 
@@ -225,7 +227,10 @@ struct weft_cluster *weft_cluster_find(struct net *net, const char *name)
 	return ERR_PTR(name && !known ? -ENOENT : -ENOTCONN);
 }
 
-/* The sockets have been released. All waits end, mounts as well; the last of them retires the cluster. */
+/*
+ * The sockets have been released. All waits end, mounts as well; the last of them retires the
+ * cluster.
+ */
 static void cluster_orphan(struct weft_cluster *cluster)
 {
 	struct weft_mount *mount;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands of the daemon and the administrator that change state: hosts, groups, leases, time, limits, abort.
+ * Commands of the daemon and the administrator that change state: hosts, groups, leases, time,
+ * limits, abort.
  *
- * Each checks its attributes and says what is wrong, then hands over to who owns the state. None waits.
+ * Each checks its attributes and says what is wrong, then hands over to who owns the state. None
+ * waits.
  */
 #include "nl/internal.h"
 
@@ -33,7 +35,8 @@ static u32 *stores_collect(struct genl_info *info, unsigned int *count)
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem)
 		n += nla_type(attr) == WEFT_A_STORE;
 	if (n > CONTROL_STORES_MAX) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_STORE], "a host has at most 4096 stores");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_STORE],
+				    "a host has at most 4096 stores");
 		return ERR_PTR(-E2BIG);
 	}
 	stores = kmalloc_array(max(n, 1U), sizeof(*stores), GFP_KERNEL);
@@ -64,7 +67,8 @@ static struct socket *sock_of_fd(struct genl_info *info)
 
 	sock = sockfd_lookup(nla_get_s32(attr), &error);
 	if (!sock) {
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "the descriptor is not a socket of the calling process");
+		NL_SET_ERR_MSG_ATTR(info->extack, attr,
+				    "the descriptor is not a socket of the calling process");
 		return ERR_PTR(error);
 	}
 	if (sock->type != SOCK_STREAM)
@@ -97,14 +101,16 @@ static int host_set_check(struct genl_info *info)
 	if (error)
 		return error;
 	if (!nla_get_u32(info->attrs[WEFT_A_HOST])) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_HOST], "0 is no number of a host");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_HOST],
+				    "0 is no number of a host");
 		return -EINVAL;
 	}
 	if (info->attrs[WEFT_A_FD]) {
 		u32 kind = nla_get_u32(info->attrs[WEFT_A_KIND]);
 
 		if (kind != WEFT_CONN_KIND_BULK && kind != WEFT_CONN_KIND_SMALL) {
-			NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_KIND], "a connection is of the kind bulk or small");
+			NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_KIND],
+					    "a connection is of the kind bulk or small");
 			return -EINVAL;
 		}
 	}
@@ -133,8 +139,10 @@ int weft_nl_host_set_doit(struct sk_buff *skb, struct genl_info *info)
 			goto out_free_stores;
 		}
 	}
-	error = weft_host_set(bound->cluster, nla_get_u32(info->attrs[WEFT_A_HOST]), nla_data(info->attrs[WEFT_A_NAME]),
-			      nla_get_u32(info->attrs[WEFT_A_STATE]), stores, n_stores, kind, sock, info->extack);
+	error = weft_host_set(bound->cluster, nla_get_u32(info->attrs[WEFT_A_HOST]),
+			      nla_data(info->attrs[WEFT_A_NAME]),
+			      nla_get_u32(info->attrs[WEFT_A_STATE]), stores, n_stores, kind, sock,
+			      info->extack);
 	if (sock)
 		sockfd_put(sock);
 out_free_stores:
@@ -151,7 +159,8 @@ int weft_nl_host_del_doit(struct sk_buff *skb, struct genl_info *info)
 		return error;
 	error = weft_host_del(bound->cluster, nla_get_u32(info->attrs[WEFT_A_HOST]));
 	if (error == -ENOENT)
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_HOST], "no host of that number is known");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_HOST],
+				    "no host of that number is known");
 	return error;
 }
 
@@ -181,7 +190,8 @@ static int group_set_check(struct genl_info *info)
 		return -EINVAL;
 	}
 	if (nla_len(info->attrs[WEFT_A_SLOTS]) != shards * sizeof(__le32)) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_SLOTS], "a group has k + m slots of 4 bytes");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_SLOTS],
+				    "a group has k + m slots of 4 bytes");
 		return -EINVAL;
 	}
 	return 0;
@@ -197,10 +207,13 @@ int weft_nl_group_set_doit(struct sk_buff *skb, struct genl_info *info)
 		return error;
 	nla_memcpy(slots, info->attrs[WEFT_A_SLOTS], sizeof(slots));
 	return weft_group_set(bound->cluster, nla_get_u64(info->attrs[WEFT_A_GROUP]),
-			      nla_get_u64(info->attrs[WEFT_A_DOMAIN]), nla_get_u8(info->attrs[WEFT_A_K]),
-			      nla_get_u8(info->attrs[WEFT_A_M]),
-			      info->attrs[WEFT_A_FLAGS] ? nla_get_u32(info->attrs[WEFT_A_FLAGS]) : 0,
-			      info->attrs[WEFT_A_WEIGHT] ? nla_get_u32(info->attrs[WEFT_A_WEIGHT]) : 1, slots, info->extack);
+			      nla_get_u64(info->attrs[WEFT_A_DOMAIN]),
+			      nla_get_u8(info->attrs[WEFT_A_K]), nla_get_u8(info->attrs[WEFT_A_M]),
+			      info->attrs[WEFT_A_FLAGS] ? nla_get_u32(info->attrs[WEFT_A_FLAGS])
+							: 0,
+			      info->attrs[WEFT_A_WEIGHT] ? nla_get_u32(info->attrs[WEFT_A_WEIGHT])
+							 : 1,
+			      slots, info->extack);
 }
 
 int weft_nl_group_del_doit(struct sk_buff *skb, struct genl_info *info)
@@ -212,7 +225,8 @@ int weft_nl_group_del_doit(struct sk_buff *skb, struct genl_info *info)
 		return error;
 	error = weft_group_del(bound->cluster, nla_get_u64(info->attrs[WEFT_A_GROUP]));
 	if (error == -ENOENT)
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_GROUP], "no group of that id is known");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_GROUP],
+				    "no group of that id is known");
 	return error;
 }
 
@@ -220,14 +234,16 @@ int weft_nl_lease_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct weft_nl_sock *bound = info->user_ptr[0];
 	struct weft_cluster *cluster = bound->cluster;
-	u32 status = info->attrs[WEFT_A_STATUS] ? nla_get_u32(info->attrs[WEFT_A_STATUS]) : WEFT_ST_OK;
+	u32 status = info->attrs[WEFT_A_STATUS] ? nla_get_u32(info->attrs[WEFT_A_STATUS])
+						: WEFT_ST_OK;
 	int error = attr_needed(info, WEFT_A_SESSION, "LEASE needs the session");
 	struct weft_mount *mount;
 	bool found = false, lost = false;
 	u64 session;
 
 	if (!error && status == WEFT_ST_OK)
-		error = attr_needed(info, WEFT_A_DEADLINE, "LEASE needs the deadline, or the status of a lost session");
+		error = attr_needed(info, WEFT_A_DEADLINE,
+				    "LEASE needs the deadline, or the status of a lost session");
 	if (error)
 		return error;
 	session = nla_get_u64(info->attrs[WEFT_A_SESSION]);
@@ -237,20 +253,23 @@ int weft_nl_lease_doit(struct sk_buff *skb, struct genl_info *info)
 			continue;
 		found = true;
 		if (status == WEFT_ST_OK)
-			mount->nl.lease_deadline = max(mount->nl.lease_deadline, nla_get_u64(info->attrs[WEFT_A_DEADLINE]));
+			mount->nl.lease_deadline = max(mount->nl.lease_deadline,
+						       nla_get_u64(info->attrs[WEFT_A_DEADLINE]));
 		else
 			lost = weft_nl_mount_end(mount, WEFT_MOUNT_LOST);
 		break;
 	}
 	spin_unlock(&cluster->nl.lock);
 	if (!found) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_SESSION], "no mount of this cluster has that session");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_SESSION],
+				    "no mount of this cluster has that session");
 		return -ENOENT;
 	}
 	if (lost)
-		weft_event(cluster, WEFT_EVENT_SESSION_LOST, session, 0, 0, 0,
-			   "session %llu was closed by the metadata service (%s): unmount and mount again", session,
-			   weft_status_text(status));
+		weft_event(cluster,
+			WEFT_EVENT_SESSION_LOST, session, 0, 0, 0,
+			"session %llu was closed by the metadata service (%s): unmount and mount again",
+			session, weft_status_text(status));
 	return 0;
 }
 
@@ -297,7 +316,8 @@ int weft_nl_limits_doit(struct sk_buff *skb, struct genl_info *info)
 		goto out_put_cluster;
 	budget = nla_get_u64(info->attrs[WEFT_A_BUDGET]);
 	if (budget < WEFT_BUDGET_MIN) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_BUDGET], "a budget is at least 16 MiB");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_BUDGET],
+				    "a budget is at least 16 MiB");
 		error = -ERANGE;
 		goto out_put_cluster;
 	}
@@ -331,6 +351,7 @@ int weft_nl_abort_doit(struct sk_buff *skb, struct genl_info *info)
 	weft_cluster_put(cluster);
 	if (found)
 		return 0;
-	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_SESSION], "no mount of this cluster has that session");
+	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_SESSION],
+			    "no mount of this cluster has that session");
 	return -ENOENT;
 }

@@ -2,8 +2,8 @@
 /*
  * Dumps: what waits, the hosts, the mounts. For `weft ps`, `weft status` and monitoring.
  *
- * A dump goes on where its last message ended: after (serial of the cluster, key of the object). Objects that come and go
- * meanwhile are in it or not; none is in it twice.
+ * A dump goes on where its last message ended: after (serial of the cluster, key of the object).
+ * Objects that come and go meanwhile are in it or not; none is in it twice.
  */
 #include "nl/internal.h"
 
@@ -24,11 +24,12 @@ static struct dump_cursor *dump_cursor(struct netlink_callback *cb)
 }
 
 /*
- * Calls one(cluster) for each cluster of the namespace until a message is full. one() dumps from cursor->next on, and
- * returns 0 when it has dumped everything or -EMSGSIZE when it has not.
+ * Calls one(cluster) for each cluster of the namespace until a message is full. one() dumps from
+ * cursor->next on, and returns 0 when it has dumped everything or -EMSGSIZE when it has not.
  */
 static int dump_clusters(struct sk_buff *skb, struct netlink_callback *cb,
-			 int (*one)(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster))
+			 int (*one)(struct sk_buff *skb, struct netlink_callback *cb,
+				    struct weft_cluster *cluster))
 {
 	struct net *net = sock_net(skb->sk);
 	struct dump_cursor *cursor = dump_cursor(cb);
@@ -43,13 +44,18 @@ static int dump_clusters(struct sk_buff *skb, struct netlink_callback *cb,
 		}
 		weft_cluster_put(cluster);
 	}
-	/* Full is how all messages but the last end; only an object that fits no message is an error. */
+	/*
+	 * Full is how all messages but the last end; only an object that fits no message is an
+	 * error.
+	 */
 	return error == -EMSGSIZE && skb->len ? skb->len : error;
 }
 
-static void *dump_begin(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster, u8 cmd)
+static void *dump_begin(struct sk_buff *skb, struct netlink_callback *cb,
+			struct weft_cluster *cluster, u8 cmd)
 {
-	void *head = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &weft_nl_family, NLM_F_MULTI, cmd);
+	void *head = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+				 &weft_nl_family, NLM_F_MULTI, cmd);
 
 	if (!head)
 		return NULL;
@@ -65,8 +71,8 @@ static const char *const request_places[] = {
 	[WEFT_REQUEST_FETCHED] = "waits for the daemon's answer",
 };
 
-static int dump_request(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster,
-			struct weft_request *req)
+static int dump_request(struct sk_buff *skb, struct netlink_callback *cb,
+			struct weft_cluster *cluster, struct weft_request *req)
 {
 	u8 place = READ_ONCE(req->place);
 	void *head;
@@ -76,12 +82,15 @@ static int dump_request(struct sk_buff *skb, struct netlink_callback *cb, struct
 	head = dump_begin(skb, cb, cluster, WEFT_CMD_REQUEST_GET);
 	if (!head)
 		return -EMSGSIZE;
-	if (nla_put_u64_64bit(skb, WEFT_A_REQ_ID, req->id, WEFT_A_PAD) || nla_put_u16(skb, WEFT_A_OP, req->op) ||
-	    nla_put_u8(skb, WEFT_A_CLASS, req->class) ||
+	if (nla_put_u64_64bit(skb, WEFT_A_REQ_ID, req->id, WEFT_A_PAD) ||
+	    nla_put_u16(skb, WEFT_A_OP, req->op) || nla_put_u8(skb, WEFT_A_CLASS, req->class) ||
 	    nla_put_u64_64bit(skb, WEFT_A_SESSION, req->session, WEFT_A_PAD) ||
-	    nla_put_u64_64bit(skb, WEFT_A_INO, req->ino, WEFT_A_PAD) || nla_put_u32(skb, WEFT_A_PID, req->pid) ||
-	    nla_put_u64_64bit(skb, WEFT_A_AGE, ktime_ms_delta(ktime_get_boottime(), req->born), WEFT_A_PAD) ||
-	    nla_put_u32(skb, WEFT_A_STATE, place) || nla_put_string(skb, WEFT_A_TEXT, request_places[place])) {
+	    nla_put_u64_64bit(skb, WEFT_A_INO, req->ino, WEFT_A_PAD) ||
+	    nla_put_u32(skb, WEFT_A_PID, req->pid) ||
+	    nla_put_u64_64bit(skb, WEFT_A_AGE, ktime_ms_delta(ktime_get_boottime(), req->born),
+			      WEFT_A_PAD) ||
+	    nla_put_u32(skb, WEFT_A_STATE, place) ||
+	    nla_put_string(skb, WEFT_A_TEXT, request_places[place])) {
 		genlmsg_cancel(skb, head);
 		return -EMSGSIZE;
 	}
@@ -89,7 +98,8 @@ static int dump_request(struct sk_buff *skb, struct netlink_callback *cb, struct
 	return 0;
 }
 
-static int dump_requests(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster)
+static int dump_requests(struct sk_buff *skb, struct netlink_callback *cb,
+			 struct weft_cluster *cluster)
 {
 	struct dump_cursor *cursor = dump_cursor(cb);
 	struct weft_request *req;
@@ -109,8 +119,8 @@ int weft_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	return dump_clusters(skb, cb, dump_requests);
 }
 
-static int dump_mount(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster,
-		      struct weft_mount *mount)
+static int dump_mount(struct sk_buff *skb, struct netlink_callback *cb,
+		      struct weft_cluster *cluster, struct weft_mount *mount)
 {
 	void *head = dump_begin(skb, cb, cluster, WEFT_CMD_MOUNT_GET);
 
@@ -130,7 +140,8 @@ static int dump_mount(struct sk_buff *skb, struct netlink_callback *cb, struct w
 }
 
 /* In the order in which they were mounted; the key is the place in the list. */
-static int dump_mounts(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster)
+static int dump_mounts(struct sk_buff *skb, struct netlink_callback *cb,
+		       struct weft_cluster *cluster)
 {
 	struct dump_cursor *cursor = dump_cursor(cb);
 	struct weft_mount *mount;
@@ -159,7 +170,8 @@ static int dump_host(struct sk_buff *skb, struct netlink_callback *cb, struct we
 		     const struct weft_host_info *info)
 {
 	void *head = dump_begin(skb, cb, cluster, WEFT_CMD_HOST_GET);
-	u32 flags = (info->bulk ? BIT(WEFT_CONN_KIND_BULK - 1) : 0) | (info->small ? BIT(WEFT_CONN_KIND_SMALL - 1) : 0);
+	u32 flags = (info->bulk ? BIT(WEFT_CONN_KIND_BULK - 1) : 0) |
+		    (info->small ? BIT(WEFT_CONN_KIND_SMALL - 1) : 0);
 	int error;
 
 	if (!head)
@@ -176,7 +188,8 @@ static int dump_host(struct sk_buff *skb, struct netlink_callback *cb, struct we
 	return 0;
 }
 
-static int dump_hosts(struct sk_buff *skb, struct netlink_callback *cb, struct weft_cluster *cluster)
+static int dump_hosts(struct sk_buff *skb, struct netlink_callback *cb,
+		      struct weft_cluster *cluster)
 {
 	struct dump_cursor *cursor = dump_cursor(cb);
 	struct weft_host_info *info;
@@ -185,7 +198,8 @@ static int dump_hosts(struct sk_buff *skb, struct netlink_callback *cb, struct w
 	info = kmalloc(sizeof(*info), GFP_KERNEL);
 	if (!info)
 		return -ENOMEM;
-	while (!error && cursor->next <= U32_MAX && weft_host_info_next(cluster, cursor->next, info)) {
+	while (!error && cursor->next <= U32_MAX &&
+	       weft_host_info_next(cluster, cursor->next, info)) {
 		error = dump_host(skb, cb, cluster, info);
 		if (!error)
 			cursor->next = (u64)info->host + 1;

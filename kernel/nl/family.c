@@ -2,10 +2,12 @@
 /*
  * The generic netlink family: who may, and what a network namespace has.
  *
- * Commands run in parallel and sleep on nothing but memory: netlink holds a lock of all families around them. Commands
- * that need a bound socket get it as info->user_ptr[0], with a reference that post_bound drops.
+ * Commands run in parallel and sleep on nothing but memory: netlink holds a lock of all families
+ * around them. Commands that need a bound socket get it as info->user_ptr[0], with a reference that
+ * post_bound drops.
  *
- * Order at the end: no command, no notification, no namespace is left before the queues that they use go.
+ * Order at the end: no command, no notification, no namespace is left before the queues that they
+ * use go.
  */
 #include "nl/internal.h"
 
@@ -42,7 +44,8 @@ int weft_nl_pre_admin(const struct genl_split_ops *ops, struct sk_buff *skb, str
 {
 	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
-	NL_SET_ERR_MSG(info->extack, "this needs CAP_SYS_ADMIN in the initial user namespace, when the socket is opened and now");
+	NL_SET_ERR_MSG(info->extack,
+		"this needs CAP_SYS_ADMIN in the initial user namespace, when the socket is opened and now");
 	return -EPERM;
 }
 
@@ -55,7 +58,8 @@ int weft_nl_pre_bound(const struct genl_split_ops *ops, struct sk_buff *skb, str
 		return error;
 	sock = weft_nl_sock_find(genl_info_net(info), info->snd_portid);
 	if (!sock) {
-		NL_SET_ERR_MSG(info->extack, "the socket is not bound to a cluster: send BIND first");
+		NL_SET_ERR_MSG(info->extack,
+			       "the socket is not bound to a cluster: send BIND first");
 		return -ENOTCONN;
 	}
 	if (READ_ONCE(sock->stale)) {
@@ -67,7 +71,8 @@ int weft_nl_pre_bound(const struct genl_split_ops *ops, struct sk_buff *skb, str
 	return 0;
 }
 
-void weft_nl_post_bound(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info)
+void weft_nl_post_bound(const struct genl_split_ops *ops, struct sk_buff *skb,
+			struct genl_info *info)
 {
 	weft_nl_sock_put(info->user_ptr[0]);
 }

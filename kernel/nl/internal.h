@@ -2,15 +2,17 @@
 /*
  * internal.h - what the files of nl/ share
  *
- * Locks: weft_nl_lock (clusters of all namespaces, who uses them) is outside of weft_cluster.nl.lock (queues, slots,
- * sockets of the generation). Neither is held over a wait, an allocation that may sleep or a callback.
+ * Locks: weft_nl_lock (clusters of all namespaces, who uses them) is outside of
+ * weft_cluster.nl.lock (queues, slots, sockets of the generation). Neither is held over a wait, an
+ * allocation that may sleep or a callback.
  *
  * A request is in one place at a time:
  *
  *	IDLE -> SLOT -> QUEUED <-> FETCHED -> DONE
  *
- * and becomes DONE from any of them. Whoever moves it to DONE has set WEFT_REQUEST_COMPLETED before, and hands it to
- * weft_requests_settle() once the lock is dropped: the waiter is woken, or .done or .abandoned runs.
+ * and becomes DONE from any of them. Whoever moves it to DONE has set WEFT_REQUEST_COMPLETED
+ * before, and hands it to weft_requests_settle() once the lock is dropped: the waiter is woken, or
+ * .done or .abandoned runs.
  */
 #ifndef _WEFT_NL_INTERNAL_H
 #define _WEFT_NL_INTERNAL_H
@@ -30,7 +32,8 @@ enum weft_request_place {
 
 enum weft_request_bit {
 	WEFT_REQUEST_COMPLETED, /* status and answer are set, or being set by whoever set the bit */
-	WEFT_REQUEST_GONE,      /* the waiter was killed; set under the cluster's lock, never after COMPLETED */
+	/* the waiter was killed; set under the cluster's lock, never after COMPLETED */
+	WEFT_REQUEST_GONE,
 	WEFT_REQUEST_SENT,      /* a socket has had it: the daemon may have done what it says */
 	WEFT_REQUEST_TOLD,      /* the watchdog has named it */
 };
@@ -44,7 +47,8 @@ struct weft_nl_sock {
 	u32 portid;
 	u64 generation;
 	/* under weft_cluster.nl.lock */
-	struct list_head link;        /* in weft_cluster.nl.socks while it is of the present generation */
+	/* in weft_cluster.nl.socks while it is of the present generation */
+	struct list_head link;
 	struct list_head fetched;     /* requests, in the order in which they were fetched */
 	bool stale;                   /* another daemon has taken over, or the socket was closed */
 	bool told;                    /* READY was sent and no FETCH came since */
@@ -68,7 +72,8 @@ struct weft_nl_net *weft_nl_net(const struct net *net);
 int weft_nl_unicast(struct weft_cluster *cluster, struct sk_buff *skb, u32 portid);
 
 /* --- cluster.c */
-struct weft_cluster *weft_cluster_make(struct net *net, const uuid_t *uuid, struct netlink_ext_ack *extack);
+struct weft_cluster *weft_cluster_make(struct net *net, const uuid_t *uuid,
+				       struct netlink_ext_ack *extack);
 /* With a reference; NULL: there is none. */
 struct weft_cluster *weft_cluster_by_uuid(struct net *net, const uuid_t *uuid);
 /* The next one of the namespace after the serial, with a reference; NULL: that was the last. */

@@ -2,10 +2,10 @@
 /*
  * Attributes of payloads: written into requests, checked and found in answers.
  *
- * Heads are little-endian on their way, whatever the machine. An answer is checked once, when it arrives: after
- * weft_payload_normalize() its attributes stand one behind the other to the end, and the heads are in native order, so that
- * netlink's iterators can be used. Lengths of structures are checked by weft_answer_parse(); lists (DIRENT, CHUNK) check
- * their own.
+ * Heads are little-endian on their way, whatever the machine. An answer is checked once, when it
+ * arrives: after weft_payload_normalize() its attributes stand one behind the other to the end, and
+ * the heads are in native order, so that netlink's iterators can be used. Lengths of structures are
+ * checked by weft_answer_parse(); lists (DIRENT, CHUNK) check their own.
  */
 #include "nl/internal.h"
 
@@ -113,7 +113,8 @@ static const struct {
 	[WEFT_P_LENGTH] = WEFT_EXACT(8),
 	[WEFT_P_NEXT] = WEFT_EXACT(8),
 	[WEFT_P_COOKIE] = WEFT_EXACT(8),
-	[WEFT_P_DIRENT] = { sizeof(struct weft_dirent) + 1, sizeof(struct weft_dirent) + WEFT_NAME_MAX, 1 },
+	[WEFT_P_DIRENT] = { sizeof(struct weft_dirent) + 1,
+			    sizeof(struct weft_dirent) + WEFT_NAME_MAX, 1 },
 	[WEFT_P_EXTENTS] = { 0, 0, sizeof(struct weft_extent) },
 	[WEFT_P_CHUNK] = { sizeof(struct weft_chunk_info), 0, 1 },
 	[WEFT_P_COMMIT] = WEFT_EXACT(sizeof(struct weft_commit)),
@@ -142,7 +143,8 @@ int weft_answer_parse(const struct weft_request *req, const struct nlattr *tb[WE
 
 		if (!type || type >= WEFT_P_NR)
 			continue;
-		if (len < answer_lengths[type].min || (answer_lengths[type].max && len > answer_lengths[type].max) ||
+		if (len < answer_lengths[type].min ||
+		    (answer_lengths[type].max && len > answer_lengths[type].max) ||
 		    (answer_lengths[type].multiple && len % answer_lengths[type].multiple))
 			return -EPROTO;
 		tb[type] = attr;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Queues of requests and the daemon's side of them: READY, FETCH with its answers, requests that go back.
+ * Queues of requests and the daemon's side of them: READY, FETCH with its answers, requests that go
+ * back.
  *
- * A request that was fetched belongs to the socket that has it; only that socket may answer. When a REQUEST does not fit the
- * socket's buffer, or the socket goes, requests return to their queue in the order of their ids, before younger ones.
- * READY is level-triggered: a socket that has been told is told again only after its next FETCH, and at once if requests
- * remain that it wants. The watchdog repeats what could not be sent.
+ * A request that was fetched belongs to the socket that has it; only that socket may answer. When a
+ * REQUEST does not fit the socket's buffer, or the socket goes, requests return to their queue in
+ * the order of their ids, before younger ones. READY is level-triggered: a socket that has been
+ * told is told again only after its next FETCH, and at once if requests remain that it wants. The
+ * watchdog repeats what could not be sent.
  */
 #include "nl/internal.h"
 
@@ -58,7 +60,8 @@ static struct weft_request *queue_first(struct weft_nl_cluster *nl, unsigned int
 
 static int queue_send_ready(struct weft_nl_sock *sock)
 {
-	struct sk_buff *skb = genlmsg_new(nla_total_size_64bit(sizeof(u64)), GFP_NOWAIT | __GFP_NOWARN);
+	struct sk_buff *skb =
+		genlmsg_new(nla_total_size_64bit(sizeof(u64)), GFP_NOWAIT | __GFP_NOWARN);
 	void *head;
 
 	if (!skb)
@@ -126,7 +129,10 @@ static struct sk_buff *queue_request_message(const struct weft_request *req)
 	return skb;
 }
 
-/* Takes the next request for the socket, with a reference. NULL: nothing wanted is there. ERR_PTR(-ESTALE). */
+/*
+ * Takes the next request for the socket, with a reference. NULL: nothing wanted is there.
+ * ERR_PTR(-ESTALE).
+ */
 static struct weft_request *queue_take(struct weft_nl_sock *sock)
 {
 	struct weft_nl_cluster *nl = &sock->cluster->nl;
@@ -165,14 +171,16 @@ static int queue_fetch(struct weft_nl_sock *sock, u32 count, struct netlink_ext_
 			if (req->place == WEFT_REQUEST_FETCHED && req->owner == sock)
 				queue_return(req);
 			spin_unlock(&nl->lock);
-			NL_SET_ERR_MSG(extack, "the socket's receive buffer is full: read what is there, then fetch again");
+			NL_SET_ERR_MSG(extack,
+				"the socket's receive buffer is full: read what is there, then fetch again");
 		}
 		weft_request_put(req);
 	}
 	return error;
 }
 
-static int answer_check(const struct nlattr *attr, struct nlattr *tb[], struct netlink_ext_ack *extack)
+static int answer_check(const struct nlattr *attr, struct nlattr *tb[],
+			struct netlink_ext_ack *extack)
 {
 	int error = nla_parse_nested(tb, WEFT_ANSWER_MAX, attr, weft_answer_nl_policy, extack);
 
@@ -186,8 +194,9 @@ static int answer_check(const struct nlattr *attr, struct nlattr *tb[], struct n
 }
 
 /*
- * One answer. Of a request that is not this socket's (answered already, gone back, aborted): dropped, that is no fault. A
- * malformed payload ends the request with PROTO, so that its waiter does not wait for ever, and is refused.
+ * One answer. Of a request that is not this socket's (answered already, gone back, aborted):
+ * dropped, that is no fault. A malformed payload ends the request with PROTO, so that its waiter
+ * does not wait for ever, and is refused.
  */
 static int answer_take(struct weft_nl_sock *sock, struct nlattr *tb[])
 {
@@ -247,10 +256,14 @@ static int answers_take(struct weft_nl_sock *sock, struct genl_info *info)
 			continue;
 		error = answer_take(sock, tb);
 		if (error == -EPROTO) {
-			NL_SET_ERR_MSG_ATTR(info->extack, attr, "the answer's payload is malformed; its request has failed");
+			NL_SET_ERR_MSG_ATTR(info->extack,
+				attr,
+				"the answer's payload is malformed; its request has failed");
 			malformed = error;
 		} else if (error) {
-			NL_SET_ERR_MSG_ATTR(info->extack, attr, "no memory for this answer and those behind it; send them again");
+			NL_SET_ERR_MSG_ATTR(info->extack,
+				attr,
+				"no memory for this answer and those behind it; send them again");
 			return error;
 		}
 	}
@@ -262,11 +275,13 @@ int weft_nl_fetch_doit(struct sk_buff *skb, struct genl_info *info)
 	struct weft_nl_sock *sock = info->user_ptr[0];
 	struct weft_nl_cluster *nl = &sock->cluster->nl;
 	u32 count = info->attrs[WEFT_A_COUNT] ? nla_get_u32(info->attrs[WEFT_A_COUNT]) : 0;
-	u8 class_max = info->attrs[WEFT_A_CLASS] ? nla_get_u8(info->attrs[WEFT_A_CLASS]) : WEFT_CLASSES;
+	u8 class_max = info->attrs[WEFT_A_CLASS] ? nla_get_u8(info->attrs[WEFT_A_CLASS])
+						 : WEFT_CLASSES;
 	int answered, error = 0;
 
 	if (class_max < 1 || class_max > WEFT_CLASSES) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_CLASS], "a class is 1, 2 or 3");
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_CLASS],
+				    "a class is 1, 2 or 3");
 		return -EINVAL;
 	}
 	answered = answers_take(sock, info);
@@ -279,7 +294,10 @@ int weft_nl_fetch_doit(struct sk_buff *skb, struct genl_info *info)
 		sock->told = false;
 		spin_unlock(&nl->lock);
 	}
-	/* Answers free slots, and what waited for them is in the queue now; so may be what did not fit. */
+	/*
+	 * Answers free slots, and what waited for them is in the queue now; so may be what did not
+	 * fit.
+	 */
 	weft_queue_announce(sock->cluster);
 	return answered ?: error;
 }

@@ -2,13 +2,14 @@
 /*
  * The life of a request: made, started, completed once, settled.
  *
- * Completion is owned by whoever sets WEFT_REQUEST_COMPLETED, under the cluster's lock: an answer, an abort, or the killed
- * waiter of a request that nobody has fetched. Status and answer are in place before the lock is dropped, so a waiter that
- * finds the bit set may use them. What then has to run outside of the lock (waking, .done, .abandoned, the queue's
- * reference) is weft_requests_settle()'s.
+ * Completion is owned by whoever sets WEFT_REQUEST_COMPLETED, under the cluster's lock: an answer,
+ * an abort, or the killed waiter of a request that nobody has fetched. Status and answer are in
+ * place before the lock is dropped, so a waiter that finds the bit set may use them. What then has
+ * to run outside of the lock (waking, .done, .abandoned, the queue's reference) is
+ * weft_requests_settle()'s.
  *
- * A killed waiter leaves its request behind when a daemon has had it: what it asked for may have happened, its slot is
- * taken until the answer comes, and .abandoned learns what came.
+ * A killed waiter leaves its request behind when a daemon has had it: what it asked for may have
+ * happened, its slot is taken until the answer comes, and .abandoned learns what came.
  */
 #include "nl/internal.h"
 
@@ -52,7 +53,8 @@ static const struct {
 
 const char *weft_request_name(u16 op)
 {
-	return op < ARRAY_SIZE(request_ops) && request_ops[op].name ? request_ops[op].name : "unknown";
+	return op < ARRAY_SIZE(request_ops) && request_ops[op].name ? request_ops[op].name
+								    : "unknown";
 }
 
 static const struct {
@@ -83,8 +85,8 @@ const char *weft_status_text(u32 status)
 
 static void request_work(struct work_struct *work);
 
-struct weft_request *weft_request_alloc(struct weft_cluster *cluster, struct weft_mount *mount, u16 op, u8 class,
-					size_t hint, gfp_t gfp)
+struct weft_request *weft_request_alloc(struct weft_cluster *cluster, struct weft_mount *mount,
+					u16 op, u8 class, size_t hint, gfp_t gfp)
 {
 	struct weft_request *req;
 
@@ -157,7 +159,10 @@ struct weft_request *weft_request_by_id(struct weft_cluster *cluster, u64 id)
 	return req;
 }
 
-/* The queue's reference is taken and the request goes to its slot or queue. On error nothing has happened. */
+/*
+ * The queue's reference is taken and the request goes to its slot or queue. On error nothing has
+ * happened.
+ */
 static int request_start(struct weft_request *req)
 {
 	struct weft_nl_cluster *nl = &req->cluster->nl;
@@ -189,8 +194,8 @@ static int request_start(struct weft_request *req)
 }
 
 /*
- * Under the cluster's lock. False: it was completed before. True: it is out of all queues, its slot is free, and it
- * stands in finished.
+ * Under the cluster's lock. False: it was completed before. True: it is out of all queues, its slot
+ * is free, and it stands in finished.
  */
 bool weft_request_finish(struct weft_request *req, u32 status, struct list_head *finished)
 {
@@ -256,8 +261,9 @@ void weft_requests_settle(struct list_head *finished)
 }
 
 /*
- * The waiter was killed. True: the request has been completed, its answer can be used. False: the waiter has let go; the
- * request is either dropped (nobody has had it) or stays until its answer comes.
+ * The waiter was killed. True: the request has been completed, its answer can be used. False: the
+ * waiter has let go; the request is either dropped (nobody has had it) or stays until its answer
+ * comes.
  */
 static bool request_let_go(struct weft_request *req)
 {
@@ -287,7 +293,8 @@ int weft_request_call(struct weft_request *req)
 	error = request_start(req);
 	if (error)
 		return error;
-	if (wait_for_completion_state(&req->done_wait, TASK_KILLABLE | TASK_FREEZABLE) && !request_let_go(req))
+	if (wait_for_completion_state(&req->done_wait, TASK_KILLABLE | TASK_FREEZABLE) &&
+	    !request_let_go(req))
 		return -EINTR;
 	return weft_status_errno(req->status);
 }

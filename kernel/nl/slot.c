@@ -2,10 +2,11 @@
 /*
  * Slots of a session, and what a mount has in nl/.
  *
- * A mutating request has a slot from before it is queued until it is completed; the slot's sequence grows by one with each
- * request that a daemon has seen (RFC 8881, 2.10.6). Slots below WEFT_SLOTS_RESERVE serve classes 1 and 2 only: giving back
- * and cleaning can always go on, whatever the rest waits for. Requests without a slot wait in order of their arrival, class
- * by class.
+ * A mutating request has a slot from before it is queued until it is completed; the slot's sequence
+ * grows by one with each request that a daemon has seen (RFC 8881, 2.10.6). Slots below
+ * WEFT_SLOTS_RESERVE serve classes 1 and 2 only: giving back and cleaning can always go on,
+ * whatever the rest waits for. Requests without a slot wait in order of their arrival, class by
+ * class.
  */
 #include "nl/internal.h"
 
@@ -39,11 +40,14 @@ bool weft_slot_take(struct weft_request *req)
 	return true;
 }
 
-/* The slot goes to who waits for it. sent: a daemon has seen the request, so its number is used up. */
+/*
+ * The slot goes to who waits for it. sent: a daemon has seen the request, so its number is used up.
+ */
 void weft_slot_release(struct weft_request *req, bool sent)
 {
 	struct weft_nl_mount *nl = &req->mount->nl;
-	unsigned int slot = req->slot, classes = slot < WEFT_SLOTS_RESERVE ? WEFT_CLASSES - 1 : WEFT_CLASSES;
+	unsigned int slot = req->slot,
+		     classes = slot < WEFT_SLOTS_RESERVE ? WEFT_CLASSES - 1 : WEFT_CLASSES;
 
 	lockdep_assert_held(&req->cluster->nl.lock);
 	if (!sent)
@@ -51,7 +55,8 @@ void weft_slot_release(struct weft_request *req, bool sent)
 	__clear_bit(slot, nl->slot_busy);
 	req->slot = WEFT_SLOT_NONE;
 	for (unsigned int class = 0; class < classes; class++) {
-		struct weft_request *next = list_first_entry_or_null(&nl->slot_waiting[class], struct weft_request, link);
+		struct weft_request *next = list_first_entry_or_null(&nl->slot_waiting[class],
+								     struct weft_request, link);
 
 		if (!next)
 			continue;

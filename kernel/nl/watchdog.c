@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Says once in the kernel's log what waits for the daemon for more than 10 s, and repeats READY where it could not be sent.
- * Runs every second while requests are active.
+ * Says once in the kernel's log what waits for the daemon for more than 10 s, and repeats READY
+ * where it could not be sent. Runs every second while requests are active.
  */
 #include "nl/internal.h"
 
@@ -46,10 +46,12 @@ static void watchdog_tell(struct weft_cluster *cluster)
 	}
 	if (!oldest)
 		return;
-	pr_warn_ratelimited("weft: cluster %s: %u requests wait for more than %d s, the first is %s of inode %llu by process %d: %s\n",
-			    cluster->name, overdue, WATCHDOG_SECONDS, weft_request_name(oldest->op), oldest->ino,
-			    oldest->pid,
-			    weft_cluster_bound(cluster) ? "the daemon has not answered" : "no daemon is bound, start weftd");
+	pr_warn_ratelimited(
+		"weft: cluster %s: %u requests wait for more than %d s, the first is %s of inode %llu by process %d: %s\n",
+		cluster->name, overdue, WATCHDOG_SECONDS, weft_request_name(oldest->op),
+		oldest->ino, oldest->pid,
+		weft_cluster_bound(cluster) ? "the daemon has not answered"
+					    : "no daemon is bound, start weftd");
 	weft_request_put(oldest);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Counters of mounts, shown as netlink attributes and as text. A sum may be a moment old; gauges (DIRTY_BYTES) that are
- * below zero for that reason show as zero.
+ * Counters of mounts, shown as netlink attributes and as text. A sum may be a moment old; gauges
+ * (DIRTY_BYTES) that are below zero for that reason show as zero.
  */
 #include "obs/stats.h"
 
@@ -37,7 +37,8 @@ int weft_stats_put(struct sk_buff *skb, u32 id, u64 value)
 
 	if (!nest)
 		return -EMSGSIZE;
-	if (nla_put_u32(skb, WEFT_COUNTER_ID, id) || nla_put_u64_64bit(skb, WEFT_COUNTER_VALUE, value, WEFT_COUNTER_PAD)) {
+	if (nla_put_u32(skb, WEFT_COUNTER_ID, id) ||
+	    nla_put_u64_64bit(skb, WEFT_COUNTER_VALUE, value, WEFT_COUNTER_PAD)) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
 	}
@@ -50,7 +51,8 @@ int weft_stats_put_mount(struct sk_buff *skb, struct weft_mount *mount)
 	int error = 0;
 
 	for (unsigned int i = 0; i < WEFT_MC_NR && !error; i++)
-		error = weft_stats_put(skb, mount_counters[i].id, percpu_counter_sum_positive(&mount->counters[i]));
+		error = weft_stats_put(skb, mount_counters[i].id,
+				       percpu_counter_sum_positive(&mount->counters[i]));
 	return error;
 }
 
@@ -58,5 +60,6 @@ void weft_stats_show_mount(struct seq_file *seq, struct weft_mount *mount)
 {
 	for (unsigned int i = 0; i < WEFT_MC_NR; i++)
 		seq_printf(seq, "\n\t%s: %lld %s", mount_counters[i].name,
-			   percpu_counter_sum_positive(&mount->counters[i]), mount_counters[i].unit);
+			   percpu_counter_sum_positive(&mount->counters[i]),
+			   mount_counters[i].unit);
 }

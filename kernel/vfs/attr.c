@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attributes: shown from the cache, changed through the metadata service, times from the cluster's clock.
+ * Attributes: shown from the cache, changed through the metadata service, times from the cluster's
+ * clock.
  *
- * A change of size whose waiter is killed after a daemon had it is in doubt: it may still happen. Until the answer is there,
- * weft_inode.in_doubt keeps writers and further changes of size away; late_setattr() then does to the page cache what
- * the metadata service has done.
+ * A change of size whose waiter is killed after a daemon had it is in doubt: it may still happen.
+ * Until the answer is there, weft_inode.in_doubt keeps writers and further changes of size away;
+ * late_setattr() then does to the page cache what the metadata service has done.
  */
 #include <linux/wait_bit.h>
 
@@ -19,7 +20,8 @@ static struct timespec64 time_now(struct super_block *sb)
 
 struct weft_time weft_time_encode(struct timespec64 time)
 {
-	return (struct weft_time){ .sec = cpu_to_le64(time.tv_sec), .nsec = cpu_to_le32(time.tv_nsec) };
+	return (struct weft_time){ .sec = cpu_to_le64(time.tv_sec),
+				   .nsec = cpu_to_le32(time.tv_nsec) };
 }
 
 struct weft_time weft_time_now(struct super_block *sb)
@@ -28,7 +30,8 @@ struct weft_time weft_time_now(struct super_block *sb)
 }
 
 /* Of a write. Access times are not kept: the super block says so. */
-static int file_update_time_cluster(struct inode *inode, enum fs_update_time type, unsigned int flags)
+static int file_update_time_cluster(struct inode *inode, enum fs_update_time type,
+				    unsigned int flags)
 {
 	struct timespec64 now = time_now(inode->i_sb);
 
@@ -98,13 +101,17 @@ static void setattr_stamp(struct inode *inode, struct iattr *attr)
 		attr->ia_atime = now;
 }
 
-/* The page cache follows what the metadata service has done. in_doubt stands for i_rwsem: nobody else changes content. */
+/*
+ * The page cache follows what the metadata service has done. in_doubt stands for i_rwsem: nobody
+ * else changes content.
+ */
 static void late_resize(struct inode *inode, loff_t size, bool done)
 {
 	struct weft_inode *wi = weft_inode(inode);
 
 	if (done && weft_io_resize_begin(inode, size))
-		weft_inode_set_bad(inode, "its size could not be changed here after it was changed in the metadata service");
+		weft_inode_set_bad(inode,
+			"its size could not be changed here after it was changed in the metadata service");
 	else if (done)
 		weft_io_resize_end(inode, size, 0);
 	WRITE_ONCE(wi->in_doubt, false);
@@ -137,8 +144,12 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 	struct weft_request *req;
 	int error;
 
-	/* Of the class of COMMIT where it changes what COMMITs change: they are fetched in the order in which they are made. */
-	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_SETATTR, resize ? 2 : 3, 128, GFP_KERNEL);
+	/*
+	 * Of the class of COMMIT where it changes what COMMITs change: they are fetched in the
+	 * order in which they are made.
+	 */
+	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_SETATTR, resize ? 2 : 3, 128,
+				 GFP_KERNEL);
 	if (!req)
 		return -ENOMEM;
 	setattr_encode(&wire, attr);
@@ -146,7 +157,10 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 	weft_request_add_u64(req, WEFT_P_INO, wi->ino);
 	weft_request_add(req, WEFT_P_SETATTR, &wire, sizeof(wire));
 	req->abandoned = late_setattr;
-	/* Before the answer can come to nobody; the waiter takes it back if there is an answer for it. */
+	/*
+	 * Before the answer can come to nobody; the waiter takes it back if there is an answer for
+	 * it.
+	 */
 	if (resize)
 		WRITE_ONCE(wi->in_doubt, true);
 	error = weft_request_call(req);
@@ -171,7 +185,8 @@ int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 
 	error = setattr_prepare(idmap, dentry, attr);
 	if (!error)
-		error = attr->ia_valid & ATTR_SIZE ? weft_inode_settle(inode) : weft_permitted(inode);
+		error = attr->ia_valid & ATTR_SIZE ? weft_inode_settle(inode)
+						   : weft_permitted(inode);
 	if (error)
 		return error;
 	setattr_stamp(inode, attr);
@@ -195,8 +210,9 @@ int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 
 static bool file_has_unwritten(struct inode *inode)
 {
-	return S_ISREG(inode->i_mode) && (mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY) ||
-					  mapping_tagged(inode->i_mapping, PAGECACHE_TAG_WRITEBACK));
+	return S_ISREG(inode->i_mode) &&
+	       (mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY) ||
+		mapping_tagged(inode->i_mapping, PAGECACHE_TAG_WRITEBACK));
 }
 
 /* Entries of the parent are looked at: READDIR had better bring attributes. */
@@ -211,7 +227,8 @@ static void parent_advise(const struct dentry *dentry)
 	rcu_read_unlock();
 }
 
-int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask, unsigned int flags)
+int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
+		 unsigned int flags)
 {
 	struct inode *inode = d_inode(path->dentry);
 	struct weft_inode *wi = weft_inode(inode);
@@ -226,8 +243,11 @@ int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 	stat->result_mask |= STATX_BTIME;
 	/* Programs take a file without blocks for a hole. */
 	if (unwritten)
-		stat->blocks = max(stat->blocks, (blkcnt_t)DIV_ROUND_UP_ULL(stat->size, SECTOR_SIZE));
-	/* The change attribute moves when the data is committed: with unwritten data there is none. */
+		stat->blocks =
+			max(stat->blocks, (blkcnt_t)DIV_ROUND_UP_ULL(stat->size, SECTOR_SIZE));
+	/*
+	 * The change attribute moves when the data is committed: with unwritten data there is none.
+	 */
 	if ((mask & STATX_CHANGE_COOKIE) && !unwritten) {
 		stat->change_cookie = READ_ONCE(wi->change);
 		stat->attributes |= STATX_ATTR_CHANGE_MONOTONIC;

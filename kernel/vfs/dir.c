@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reading directories. Positions are the daemon's (struct weft_dirent): 0 is ".", 1 is "..", entries begin at 3 and keep
- * their position as long as they live.
+ * Reading directories. Positions are the daemon's (struct weft_dirent): 0 is ".", 1 is "..",
+ * entries begin at 3 and keep their position as long as they live.
  *
- * Attributes come along with the names. They are kept as dentries and inodes when somebody looks at them: always for the
- * beginning of a directory, then as long as entries of this directory are looked up or asked for their attributes.
+ * Attributes come along with the names. They are kept as dentries and inodes when somebody looks at
+ * them: always for the beginning of a directory, then as long as entries of this directory are
+ * looked up or asked for their attributes.
  */
 #include <linux/filelock.h>
 #include <linux/slab.h>
@@ -19,12 +20,17 @@ static bool entry_valid(const struct weft_dirent *entry, size_t len, u64 wanted)
 	size_t name_len = le16_to_cpu(entry->name_len);
 	u64 cookie = le64_to_cpu(entry->cookie);
 
-	return len == sizeof(*entry) + name_len && cookie >= wanted && cookie > DIR_FIRST && cookie < S64_MAX &&
-	       entry->attr.ino && weft_name_valid((const char *)(entry + 1), name_len);
+	return len == sizeof(*entry) + name_len && cookie >= wanted && cookie > DIR_FIRST &&
+	       cookie < S64_MAX && entry->attr.ino &&
+	       weft_name_valid((const char *)(entry + 1), name_len);
 }
 
-/* Keeps the entry as a dentry if there is none; what fails is not kept. The directory is locked shared. */
-static void entry_keep(struct dentry *parent, const struct weft_dirent *entry, const struct weft_request *req)
+/*
+ * Keeps the entry as a dentry if there is none; what fails is not kept. The directory is locked
+ * shared.
+ */
+static void entry_keep(struct dentry *parent, const struct weft_dirent *entry,
+		       const struct weft_request *req)
 {
 	struct qstr name = QSTR_INIT((const char *)(entry + 1), le16_to_cpu(entry->name_len));
 	DECLARE_WAIT_QUEUE_HEAD_ONSTACK(wait);
@@ -57,8 +63,11 @@ static void entry_keep(struct dentry *parent, const struct weft_dirent *entry, c
 	dput(dentry);
 }
 
-/* Hands out one answer's entries. 1: the caller has enough; 0: go on at ctx->pos; negative errno. */
-static int page_emit(struct file *file, struct dir_context *ctx, const struct weft_request *req, bool keep)
+/*
+ * Hands out one answer's entries. 1: the caller has enough; 0: go on at ctx->pos; negative errno.
+ */
+static int page_emit(struct file *file, struct dir_context *ctx, const struct weft_request *req,
+		     bool keep)
 {
 	const struct nlattr *attr;
 	unsigned int count = 0;
@@ -72,7 +81,8 @@ static int page_emit(struct file *file, struct dir_context *ctx, const struct we
 		if (keep)
 			entry_keep(file->f_path.dentry, entry, req);
 		ctx->pos = le64_to_cpu(entry->cookie);
-		if (!dir_emit(ctx, (const char *)(entry + 1), le16_to_cpu(entry->name_len), le64_to_cpu(entry->attr.ino),
+		if (!dir_emit(ctx, (const char *)(entry + 1), le16_to_cpu(entry->name_len),
+			      le64_to_cpu(entry->attr.ino),
 			      fs_umode_to_dtype(le32_to_cpu(entry->attr.mode))))
 			return 1;
 		ctx->pos++;
@@ -84,7 +94,8 @@ static int page_emit(struct file *file, struct dir_context *ctx, const struct we
 static struct weft_request *page_request(struct inode *dir, u64 position)
 {
 	struct weft_mount *mount = weft_mount(dir->i_sb);
-	struct weft_request *req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_READDIR, 3, 64, GFP_KERNEL);
+	struct weft_request *req =
+		weft_request_alloc(mount->cluster, mount, WEFT_REQ_READDIR, 3, 64, GFP_KERNEL);
 
 	if (!req)
 		return NULL;
@@ -115,9 +126,12 @@ static int dir_iterate(struct file *file, struct dir_context *ctx)
 		if (!error)
 			error = weft_answer_parse(req, tb);
 		if (!error) {
-			eof = tb[WEFT_P_FLAGS] && (get_unaligned_le32(nla_data(tb[WEFT_P_FLAGS])) & WEFT_PF_EOF);
+			eof = tb[WEFT_P_FLAGS] &&
+			      (get_unaligned_le32(nla_data(tb[WEFT_P_FLAGS])) & WEFT_PF_EOF);
 			error = page_emit(file, ctx, req, keep && !weft_dir_answer_stale(dir, req));
-			/* A page without entries has to be the last one, or this would never end. */
+			/*
+			 * A page without entries has to be the last one, or this would never end.
+			 */
 			if (error == -ENODATA)
 				error = eof ? 0 : -EPROTO;
 		}

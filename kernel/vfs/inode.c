@@ -2,11 +2,12 @@
 /*
  * Inodes: from attributes, kept up to date, and their end.
  *
- * Attributes come from a daemon and are checked before anything is changed. An inode whose type changes, or that a number
- * is answered for which is not its own, becomes bad: it leaves the hash and every operation on it fails.
+ * Attributes come from a daemon and are checked before anything is changed. An inode whose type
+ * changes, or that a number is answered for which is not its own, becomes bad: it leaves the hash
+ * and every operation on it fails.
  *
- * Eviction waits for nobody: the request that tells the metadata service that an unlinked inode is unused was made when its
- * last name went.
+ * Eviction waits for nobody: the request that tells the metadata service that an unlinked inode is
+ * unused was made when its last name went.
  */
 #include <linux/slab.h>
 
@@ -51,8 +52,10 @@ void weft_inode_free(struct inode *inode)
 
 static bool attr_times_valid(const struct weft_attr *attr)
 {
-	return le32_to_cpu(attr->atime_nsec) < NSEC_PER_SEC && le32_to_cpu(attr->mtime_nsec) < NSEC_PER_SEC &&
-	       le32_to_cpu(attr->ctime_nsec) < NSEC_PER_SEC && le32_to_cpu(attr->btime_nsec) < NSEC_PER_SEC;
+	return le32_to_cpu(attr->atime_nsec) < NSEC_PER_SEC &&
+	       le32_to_cpu(attr->mtime_nsec) < NSEC_PER_SEC &&
+	       le32_to_cpu(attr->ctime_nsec) < NSEC_PER_SEC &&
+	       le32_to_cpu(attr->btime_nsec) < NSEC_PER_SEC;
 }
 
 static bool attr_type_valid(u32 mode)
@@ -105,10 +108,14 @@ static struct timespec64 time_decode(__le64 sec, __le32 nsec)
 	return (struct timespec64){ .tv_sec = le64_to_cpu(sec), .tv_nsec = le32_to_cpu(nsec) };
 }
 
-/* Under i_lock. Times of a regular file that is known already are only moved on: the last word is the kernel's. */
+/*
+ * Under i_lock. Times of a regular file that is known already are only moved on: the last word is
+ * the kernel's.
+ */
 static void inode_take_times(struct inode *inode, const struct weft_attr *attr, bool new)
 {
-	struct timespec64 ctime = time_decode(attr->ctime_sec, attr->ctime_nsec), own = inode_get_ctime(inode);
+	struct timespec64 ctime = time_decode(attr->ctime_sec, attr->ctime_nsec),
+			  own = inode_get_ctime(inode);
 
 	if (!new && S_ISREG(inode->i_mode)) {
 		if (timespec64_compare(&own, &ctime) < 0)
@@ -207,11 +214,13 @@ static void inode_set_ops(struct inode *inode, const struct weft_attr *attr)
 	default:
 		inode->i_op = &weft_special_iops;
 		init_special_inode(inode, inode->i_mode,
-				   MKDEV(le32_to_cpu(attr->rdev_major), le32_to_cpu(attr->rdev_minor)));
+				   MKDEV(le32_to_cpu(attr->rdev_major),
+					 le32_to_cpu(attr->rdev_minor)));
 	}
 }
 
-struct inode *weft_inode_get(struct super_block *sb, const struct weft_attr *attr, const struct weft_request *req)
+struct inode *weft_inode_get(struct super_block *sb, const struct weft_attr *attr,
+			     const struct weft_request *req)
 {
 	const struct nlattr *tb[WEFT_P_NR];
 	u64 ino = le64_to_cpu(attr->ino);
@@ -248,7 +257,8 @@ struct inode *weft_inode_get(struct super_block *sb, const struct weft_attr *att
 	return inode;
 }
 
-struct inode *weft_inode_from(struct super_block *sb, const struct nlattr *attr, const struct weft_request *req)
+struct inode *weft_inode_from(struct super_block *sb, const struct nlattr *attr,
+			      const struct weft_request *req)
 {
 	return attr ? weft_inode_get(sb, nla_data(attr), req) : ERR_PTR(-EPROTO);
 }
@@ -256,7 +266,8 @@ struct inode *weft_inode_from(struct super_block *sb, const struct nlattr *attr,
 /* 0: operations on the inode make sense. */
 int weft_permitted(struct inode *inode)
 {
-	if (READ_ONCE(weft_inode(inode)->bad) || READ_ONCE(weft_mount(inode->i_sb)->state) != WEFT_MOUNT_LIVE)
+	if (READ_ONCE(weft_inode(inode)->bad) ||
+	    READ_ONCE(weft_mount(inode->i_sb)->state) != WEFT_MOUNT_LIVE)
 		return -EIO;
 	return 0;
 }

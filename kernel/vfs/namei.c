@@ -2,12 +2,13 @@
 /*
  * Names: lookup, create, link, unlink, rename.
  *
- * Names are cached without revalidation, which is right as long as every change of a directory goes through this kernel and
- * its outcome is known. It is not known when a waiter is killed whose request a daemon has had already. When the answer
- * comes, late_names() drops what is cached for the names involved and raises weft_inode.answers_from of the directories to
- * the answer's log index: an answer that shows an older state, which may be on its way to be cached right then, is asked for
- * again. Who caches looks at answers_from after it has cached, who raises it drops names after it has raised: one of the two
- * sees the other.
+ * Names are cached without revalidation, which is right as long as every change of a directory goes
+ * through this kernel and its outcome is known. It is not known when a waiter is killed whose
+ * request a daemon has had already. When the answer comes, late_names() drops what is cached for
+ * the names involved and raises weft_inode.answers_from of the directories to the answer's log
+ * index: an answer that shows an older state, which may be on its way to be cached right then, is
+ * asked for again. Who caches looks at answers_from after it has cached, who raises it drops names
+ * after it has raised: one of the two sees the other.
  */
 #include <linux/namei.h>
 #include <linux/slab.h>
@@ -73,7 +74,8 @@ static void late_attr(struct super_block *sb, const struct nlattr *attr)
 static void late_names(struct weft_request *req)
 {
 	static const u16 attrs[] = { WEFT_P_ATTR, WEFT_P_ATTR2, WEFT_P_PATTR, WEFT_P_PATTR2 };
-	static const u16 names[][2] = { { WEFT_P_PARENT, WEFT_P_NAME }, { WEFT_P_PARENT2, WEFT_P_NAME2 } };
+	static const u16 names[][2] = { { WEFT_P_PARENT, WEFT_P_NAME },
+					{ WEFT_P_PARENT2, WEFT_P_NAME2 } };
 	struct super_block *sb = req->mount->sb;
 	const struct nlattr *tb[WEFT_P_NR];
 
@@ -87,7 +89,8 @@ static void late_names(struct weft_request *req)
 		const struct nlattr *name = nla_find(req->out, req->out_len, names[i][1]);
 
 		if (parent && name)
-			late_name(sb, get_unaligned_le64(nla_data(parent)), nla_data(name), nla_len(name), req->applied);
+			late_name(sb, get_unaligned_le64(nla_data(parent)), nla_data(name),
+				  nla_len(name), req->applied);
 	}
 }
 
@@ -157,7 +160,8 @@ static struct dentry *dir_lookup(struct inode *dir, struct dentry *dentry, unsig
 /* --- Changes --- */
 
 /* Sends it, takes in the parents' attributes. On success tb holds the answer. */
-static int names_call(struct weft_request *req, struct inode *dir, const struct nlattr *tb[WEFT_P_NR])
+static int names_call(struct weft_request *req, struct inode *dir,
+		      const struct nlattr *tb[WEFT_P_NR])
 {
 	int error = weft_permitted(dir);
 
@@ -180,7 +184,8 @@ static void names_add_time(struct weft_request *req, struct super_block *sb)
 }
 
 /* Owner and group of what is made in the directory, as inode_init_owner() has it. */
-static void create_describe(struct weft_create *create, const struct inode *dir, umode_t mode, dev_t rdev)
+static void create_describe(struct weft_create *create, const struct inode *dir, umode_t mode,
+			    dev_t rdev)
 {
 	kgid_t gid = current_fsgid();
 
@@ -197,7 +202,8 @@ static void create_describe(struct weft_create *create, const struct inode *dir,
 	create->time = weft_time_now(dir->i_sb);
 }
 
-static int dir_make(struct inode *dir, struct dentry *dentry, umode_t mode, dev_t rdev, const char *target)
+static int dir_make(struct inode *dir, struct dentry *dentry, umode_t mode, dev_t rdev,
+		    const char *target)
 {
 	struct weft_request *req = names_request(dir, WEFT_REQ_CREATE, &dentry->d_name);
 	const struct nlattr *tb[WEFT_P_NR];
@@ -217,7 +223,8 @@ static int dir_make(struct inode *dir, struct dentry *dentry, umode_t mode, dev_
 	inode = weft_inode_from(dir->i_sb, tb[WEFT_P_ATTR], req);
 	if (IS_ERR(inode)) {
 		error = PTR_ERR(inode);
-	} else if ((inode->i_mode ^ mode) & S_IFMT || (S_ISDIR(mode) && !hlist_empty(&inode->i_dentry))) {
+	} else if ((inode->i_mode ^ mode) & S_IFMT ||
+		   (S_ISDIR(mode) && !hlist_empty(&inode->i_dentry))) {
 		/* Something else than was asked for, or a directory that has a name already. */
 		iput(inode);
 		error = -EPROTO;
@@ -233,24 +240,28 @@ out_put_request:
 	return error;
 }
 
-static int dir_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+static int dir_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		      umode_t mode)
 {
 	return dir_make(dir, dentry, (mode & S_IALLUGO) | S_IFREG, 0, NULL);
 }
 WEFT_THUNK_CREATE(dir_create);
 
-static struct dentry *dir_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+static struct dentry *dir_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+				umode_t mode)
 {
 	return ERR_PTR(dir_make(dir, dentry, (mode & S_IALLUGO) | S_IFDIR, 0, NULL));
 }
 WEFT_THUNK_MKDIR(dir_mkdir);
 
-static int dir_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, dev_t rdev)
+static int dir_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		     umode_t mode, dev_t rdev)
 {
 	return dir_make(dir, dentry, mode, rdev, NULL);
 }
 
-static int dir_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, const char *target)
+static int dir_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		       const char *target)
 {
 	if (strlen(target) > WEFT_SYMLINK_MAX)
 		return -ENAMETOOLONG;
@@ -324,16 +335,20 @@ static int rename_prepare(struct inode *moved, struct inode *replaced, unsigned 
 	if (!replaced || (flags & RENAME_EXCHANGE))
 		return 0;
 	error = weft_inode_prepare_forget(replaced);
-	/* Programs that write a new file and rename it over the old one expect to find one of the two after a crash. */
+	/*
+	 * Programs that write a new file and rename it over the old one expect to find one of the
+	 * two after a crash.
+	 */
 	if (!error && S_ISREG(moved->i_mode))
 		error = weft_io_flush(moved);
 	return error;
 }
 
-static int dir_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct dentry *old, struct inode *new_dir,
-		      struct dentry *new, unsigned int flags)
+static int dir_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct dentry *old,
+		      struct inode *new_dir, struct dentry *new, unsigned int flags)
 {
-	u32 wire = (flags & RENAME_NOREPLACE ? WEFT_PF_NOREPLACE : 0) | (flags & RENAME_EXCHANGE ? WEFT_PF_EXCHANGE : 0);
+	u32 wire = (flags & RENAME_NOREPLACE ? WEFT_PF_NOREPLACE : 0) |
+		   (flags & RENAME_EXCHANGE ? WEFT_PF_EXCHANGE : 0);
 	struct inode *moved = d_inode(old), *replaced = d_inode(new);
 	const struct nlattr *tb[WEFT_P_NR];
 	struct weft_request *req;

@@ -16,10 +16,7 @@ enum weft_param {
 	PARAM_BUDGET,
 };
 
-static const struct fs_parameter_spec params[] = {
-	fsparam_string("budget", PARAM_BUDGET),
-	{}
-};
+static const struct fs_parameter_spec params[] = { fsparam_string("budget", PARAM_BUDGET), {} };
 
 /* The whole source is kept by the caller for /proc/mounts. */
 static int params_source(struct fs_context *fc, const char *source)
@@ -29,11 +26,16 @@ static int params_source(struct fs_context *fc, const char *source)
 	size_t cluster_len = colon ? colon - source : 0;
 
 	if (colon && !cluster_len)
-		return invalf(fc, "weft: the source is [CLUSTER:]VOLUME; no cluster stands before the colon of \"%s\"", source);
+		return invalf(fc,
+			"weft: the source is [CLUSTER:]VOLUME; no cluster stands before the colon of \"%s\"",
+			source);
 	if (cluster_len > WEFT_CLUSTER_NAME_MAX)
-		return invalf(fc, "weft: the cluster's name is longer than %u bytes", WEFT_CLUSTER_NAME_MAX);
+		return invalf(fc, "weft: the cluster's name is longer than %u bytes",
+			      WEFT_CLUSTER_NAME_MAX);
 	if (!*volume || strlen(volume) > WEFT_NAME_MAX || strpbrk(volume, "/:"))
-		return invalf(fc, "weft: the source is [CLUSTER:]VOLUME; \"%s\" is no name of a volume", volume);
+		return invalf(fc,
+			      "weft: the source is [CLUSTER:]VOLUME; \"%s\" is no name of a volume",
+			      volume);
 	memcpy(ctx->cluster_name, source, cluster_len);
 	ctx->cluster_name[cluster_len] = '\0';
 	strscpy(ctx->volume_name, volume, sizeof(ctx->volume_name));
@@ -99,7 +101,10 @@ int weft_init_fs_context(struct fs_context *fc)
 {
 	struct weft_fs_context *ctx;
 
-	/* What a daemon answers is believed about owners and set-user-ID bits: nobody but the administrator mounts. */
+	/*
+	 * What a daemon answers is believed about owners and set-user-ID bits: nobody but the
+	 * administrator mounts.
+	 */
 	if (fc->user_ns != &init_user_ns) {
 		errorf(fc, "weft: cannot be mounted from a user namespace");
 		return -EPERM;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Super blocks: one for each volume of a cluster in a network namespace, shared by all of its mounts.
+ * Super blocks: one for each volume of a cluster in a network namespace, shared by all of its
+ * mounts.
  *
  * Start: the cluster is found by name, MOUNT opens a session, the answer describes volume and root.
- * End: what is dirty is written (bounded, io/), late answers are shut out, inodes are evicted, UMOUNT closes the session
- * (bounded), whatever is still under way is aborted and waited for, then nothing of the mount is left.
+ * End: what is dirty is written (bounded, io/), late answers are shut out, inodes are evicted,
+ * UMOUNT closes the session (bounded), whatever is still under way is aborted and waited for, then
+ * nothing of the mount is left.
  *
- * umount -f, ABORT, a lost session and the namespace's end all come down to mount_end(), once, from a work queue: every
- * wait ends, dirty data is dropped, and nothing works any more until the last umount.
+ * umount -f, ABORT, a lost session and the namespace's end all come down to mount_end(), once, from
+ * a work queue: every wait ends, dirty data is dropped, and nothing works any more until the last
+ * umount.
  */
 #include <linux/module.h>
 #include <linux/nsproxy.h>
@@ -28,7 +31,10 @@ static u32 end_status(const struct weft_mount *mount)
 	return READ_ONCE(mount->state) == WEFT_MOUNT_LOST ? WEFT_ST_SESSION_LOST : WEFT_ST_ABORTED;
 }
 
-/* Sleeps, but for nobody outside of this kernel. May run beside the end of the super block, and more than once. */
+/*
+ * Sleeps, but for nobody outside of this kernel. May run beside the end of the super block, and
+ * more than once.
+ */
 static void mount_end(struct weft_mount *mount)
 {
 	weft_nl_mount_abort(mount, end_status(mount));
@@ -38,8 +44,11 @@ static void mount_end(struct weft_mount *mount)
 		weft_io_mount_abort(mount);
 }
 
-/* A request of the session itself; it is none of the mount's, which may end before it is answered. */
-static struct weft_request *session_request(struct weft_cluster *cluster, u16 op, u8 class, u64 session)
+/*
+ * A request of the session itself; it is none of the mount's, which may end before it is answered.
+ */
+static struct weft_request *session_request(struct weft_cluster *cluster, u16 op, u8 class,
+					    u64 session)
 {
 	struct weft_request *req = weft_request_alloc(cluster, NULL, op, class, 512, GFP_KERNEL);
 
@@ -64,7 +73,8 @@ static void session_unwanted(struct weft_request *req)
 
 	if (req->status || weft_answer_parse(req, tb) || !tb[WEFT_P_SESSION])
 		return;
-	umount = session_request(req->cluster, WEFT_REQ_UMOUNT, 1, get_unaligned_le64(nla_data(tb[WEFT_P_SESSION])));
+	umount = session_request(req->cluster, WEFT_REQ_UMOUNT, 1,
+				 get_unaligned_le64(nla_data(tb[WEFT_P_SESSION])));
 	if (!umount)
 		return;
 	umount->done = session_closed;
@@ -73,25 +83,31 @@ static void session_unwanted(struct weft_request *req)
 }
 
 /*
- * Waits for the answer as long as UMOUNT_WAIT says, if there is a daemon to give it and nobody is in a hurry; it may come
- * later, or never: the service closes sessions that are not renewed.
+ * Waits for the answer as long as UMOUNT_WAIT says, if there is a daemon to give it and nobody is
+ * in a hurry; it may come later, or never: the service closes sessions that are not renewed.
  */
 static void session_close(struct weft_mount *mount)
 {
-	bool wait = READ_ONCE(mount->state) == WEFT_MOUNT_LIVE && weft_cluster_bound(mount->cluster);
-	struct weft_request *req = session_request(mount->cluster, WEFT_REQ_UMOUNT, 1, mount->session);
+	bool wait = READ_ONCE(mount->state) == WEFT_MOUNT_LIVE &&
+		    weft_cluster_bound(mount->cluster);
+	struct weft_request *req =
+		session_request(mount->cluster, WEFT_REQ_UMOUNT, 1, mount->session);
 	DECLARE_COMPLETION_ONSTACK(closed);
 
 	if (!req)
 		return;
 	req->done = session_closed;
 	req->private = wait ? &closed : NULL;
-	if (!weft_request_submit(req) && wait && !wait_for_completion_timeout(&closed, UMOUNT_WAIT)) {
-		/* Whoever takes the pointer decides: with it gone, session_closed() is about to complete. */
+	if (!weft_request_submit(req) && wait &&
+	    !wait_for_completion_timeout(&closed, UMOUNT_WAIT)) {
+		/*
+		 * Whoever takes the pointer decides: with it gone, session_closed() is about to
+		 * complete.
+		 */
 		if (!xchg(&req->private, NULL))
 			wait_for_completion(&closed);
-		pr_notice("weft: volume %s: the daemon has not confirmed the end of session %llu\n", mount->volume_name,
-			  mount->session);
+		pr_notice("weft: volume %s: the daemon has not confirmed the end of session %llu\n",
+			  mount->volume_name, mount->session);
 	}
 	weft_request_put(req);
 }
@@ -99,7 +115,8 @@ static void session_close(struct weft_mount *mount)
 /* Nothing that the daemon says about the volume is used before it has passed here. */
 static int volume_take(struct weft_mount *mount, const struct weft_volume_info *volume)
 {
-	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m), chunk_size = le32_to_cpu(volume->chunk_size);
+	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m),
+	    chunk_size = le32_to_cpu(volume->chunk_size);
 
 	if (!k || k > WEFT_SHARDS_MAX || m > WEFT_SHARDS_MAX || k + m > WEFT_SHARDS_MAX)
 		return -EPROTO;
@@ -123,7 +140,8 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 }
 
 /* The daemon's own sentence if it sent one. */
-static int session_refused(struct fs_context *fc, const struct weft_mount *mount, const struct weft_request *req, int error)
+static int session_refused(struct fs_context *fc, const struct weft_mount *mount,
+			   const struct weft_request *req, int error)
 {
 	const struct nlattr *tb[WEFT_P_NR];
 
@@ -133,10 +151,12 @@ static int session_refused(struct fs_context *fc, const struct weft_mount *mount
 		errorf(fc, "weft: volume %s: %.*s", mount->volume_name, nla_len(tb[WEFT_P_TEXT]),
 		       (const char *)nla_data(tb[WEFT_P_TEXT]));
 	else if (req->status == WEFT_ST_VOLUME_BUSY)
-		errorf(fc, "weft: volume %s: another client has it mounted: unmount it there, or wait until its session has expired",
+		errorf(fc,
+		       "weft: volume %s: another client has it mounted: unmount it there, or wait until its session has expired",
 		       mount->volume_name);
 	else
-		errorf(fc, "weft: volume %s: %s", mount->volume_name, weft_status_text(req->status));
+		errorf(fc, "weft: volume %s: %s", mount->volume_name,
+		       weft_status_text(req->status));
 	return error;
 }
 
@@ -165,14 +185,16 @@ static int session_open(struct fs_context *fc, struct weft_mount *mount, struct 
 	if (!error)
 		error = volume_take(mount, nla_data(tb[WEFT_P_VOLUME]));
 	if (error == -EOPNOTSUPP)
-		errorf(fc, "weft: volume %s uses a codec, cipher or chunker that this module does not have: install a newer one",
+		errorf(fc,
+		       "weft: volume %s uses a codec, cipher or chunker that this module does not have: install a newer one",
 		       mount->volume_name);
 	if (!error) {
 		*root = weft_inode_from(mount->sb, tb[WEFT_P_ATTR], NULL);
 		error = PTR_ERR_OR_ZERO(*root);
 	}
 	if (error == -EPROTO)
-		errorf(fc, "weft: volume %s: the daemon's answer makes no sense; do the versions of module and weftd fit?",
+		errorf(fc,
+		       "weft: volume %s: the daemon's answer makes no sense; do the versions of module and weftd fit?",
 		       mount->volume_name);
 out_put_request:
 	weft_request_put(req);
@@ -241,8 +263,8 @@ static int super_show_stats(struct seq_file *seq, struct dentry *root)
 	};
 	struct weft_mount *mount = weft_mount(root->d_sb);
 
-	seq_printf(seq, "\n\tcluster: %s %pU\n\tsession: %llu %s", mount->cluster->name, &mount->cluster->uuid,
-		   mount->session, states[READ_ONCE(mount->state)]);
+	seq_printf(seq, "\n\tcluster: %s %pU\n\tsession: %llu %s", mount->cluster->name,
+		   &mount->cluster->uuid, mount->session, states[READ_ONCE(mount->state)]);
 	weft_stats_show_mount(seq, mount);
 	return 0;
 }
@@ -315,7 +337,8 @@ static int super_fill(struct super_block *sb, struct fs_context *fc)
 	sb->s_flags |= SB_NOATIME;
 	error = weft_nl_mount_init(mount, mount_end);
 	if (error) {
-		errorf(fc, "weft: the daemon of cluster %s has just gone: start weftd", mount->cluster->name);
+		errorf(fc, "weft: the daemon of cluster %s has just gone: start weftd",
+		       mount->cluster->name);
 		return error;
 	}
 	mount->nl_joined = true;
@@ -332,12 +355,14 @@ static int super_fill(struct super_block *sb, struct fs_context *fc)
 	/* Pairs with the change of state before mount_end(): one of the two sees the other. */
 	smp_mb();
 	if (READ_ONCE(mount->state) != WEFT_MOUNT_LIVE) {
-		errorf(fc, "weft: volume %s: the mount was ended before it was complete", mount->volume_name);
+		errorf(fc, "weft: volume %s: the mount was ended before it was complete",
+		       mount->volume_name);
 		iput(root);
 		return -EIO;
 	}
 	if (!S_ISDIR(root->i_mode) || weft_inode(root)->ino != mount->root) {
-		errorf(fc, "weft: volume %s: the daemon's answer has no root directory", mount->volume_name);
+		errorf(fc, "weft: volume %s: the daemon's answer has no root directory",
+		       mount->volume_name);
 		iput(root);
 		return -EPROTO;
 	}
@@ -360,13 +385,17 @@ static int cluster_choose(struct fs_context *fc)
 	}
 	switch (PTR_ERR(cluster)) {
 	case -ENOENT:
-		errorf(fc, "weft: no cluster %s is known in this network namespace: start its weftd, or correct the source", name);
+		errorf(fc,
+		       "weft: no cluster %s is known in this network namespace: start its weftd, or correct the source",
+		       name);
 		break;
 	case -ENOTUNIQ:
-		errorf(fc, "weft: daemons of several clusters are running: name one, as CLUSTER:%s", ctx->volume_name);
+		errorf(fc, "weft: daemons of several clusters are running: name one, as CLUSTER:%s",
+		       ctx->volume_name);
 		break;
 	case -ENOTCONN:
-		errorf(fc, "weft: no weftd is connected%s%s: start weftd", name ? " for cluster " : "", name ?: "");
+		errorf(fc, "weft: no weftd is connected%s%s: start weftd",
+		       name ? " for cluster " : "", name ?: "");
 		break;
 	}
 	return PTR_ERR(cluster);
@@ -377,12 +406,15 @@ static int tree_share(struct fs_context *fc, struct super_block *sb)
 	const struct weft_fs_context *ctx = fc->fs_private;
 
 	if ((fc->sb_flags ^ sb->s_flags) & SB_RDONLY) {
-		errorf(fc, "weft: volume %s is mounted %s already: mount it the same way, or use a read-only bind mount",
+		errorf(fc,
+		       "weft: volume %s is mounted %s already: mount it the same way, or use a read-only bind mount",
 		       ctx->volume_name, sb_rdonly(sb) ? "read-only" : "writable");
 		return -EBUSY;
 	}
 	if (ctx->budget && ctx->budget != READ_ONCE(weft_mount(sb)->io.budget)) {
-		errorf(fc, "weft: volume %s is mounted already with another budget: change it by a remount", ctx->volume_name);
+		errorf(fc,
+		       "weft: volume %s is mounted already with another budget: change it by a remount",
+		       ctx->volume_name);
 		return -EBUSY;
 	}
 	return 0;
@@ -427,7 +459,9 @@ int weft_reconfigure(struct fs_context *fc)
 	struct weft_mount *mount = weft_mount(sb);
 
 	if (mount->readonly && !(fc->sb_flags & SB_RDONLY)) {
-		errorf(fc, "weft: volume %s was mounted read-only: unmount it and mount it writable", mount->volume_name);
+		errorf(fc,
+		       "weft: volume %s was mounted read-only: unmount it and mount it writable",
+		       mount->volume_name);
 		return -EROFS;
 	}
 	sync_filesystem(sb);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Symbolic links. The target never changes: it is read once and kept until the inode is freed, after a grace period.
+ * Symbolic links. The target never changes: it is read once and kept until the inode is freed,
+ * after a grace period.
  */
 #include <linux/slab.h>
 
@@ -46,7 +47,8 @@ static int symlink_read(struct inode *inode)
 	return error;
 }
 
-static const char *symlink_get_link(struct dentry *dentry, struct inode *inode, struct delayed_call *done)
+static const char *symlink_get_link(struct dentry *dentry, struct inode *inode,
+				    struct delayed_call *done)
 {
 	const char *target = smp_load_acquire(&weft_inode(inode)->target);
 	int error;

@@ -2,12 +2,13 @@
 /*
  * vfs.h - what the files of vfs/ share
  *
- * A volume is mounted by one client at a time, so names (negative ones too), attributes and directory contents stay valid in
- * the VFS's own caches as long as the session lives: nothing is revalidated. i_size, mtime and ctime of regular files are
- * this kernel's word; everything about directories is the metadata service's.
+ * A volume is mounted by one client at a time, so names (negative ones too), attributes and
+ * directory contents stay valid in the VFS's own caches as long as the session lives: nothing is
+ * revalidated. i_size, mtime and ctime of regular files are this kernel's word; everything about
+ * directories is the metadata service's.
  *
- * Requests are made with at most i_rwsem of the directories and the inode held. Each wait can be ended by a signal that
- * kills, by umount -f and by ABORT.
+ * Requests are made with at most i_rwsem of the directories and the inode held. Each wait can be
+ * ended by a signal that kills, by umount -f and by ABORT.
  */
 #ifndef _WEFT_VFS_H
 #define _WEFT_VFS_H
@@ -23,10 +24,10 @@
 
 /* --- params.c: a mount as the administrator asks for it */
 struct weft_fs_context {
-	struct weft_cluster *cluster; /* a reference, once it was found */
+	struct weft_cluster *cluster;		      /* a reference, once it was found */
 	char cluster_name[WEFT_CLUSTER_NAME_MAX + 1]; /* "": the only one */
 	char volume_name[WEFT_NAME_MAX + 1];
-	u64 budget;                   /* bytes; 0: not given */
+	u64 budget; /* bytes; 0: not given */
 };
 
 int weft_init_fs_context(struct fs_context *fc);
@@ -45,24 +46,31 @@ struct inode *weft_inode_alloc(struct super_block *sb);
 void weft_inode_free(struct inode *inode);
 void weft_inode_evict(struct inode *inode);
 /*
- * The inode that the attributes are of, made or brought up to date; with a reference. req: the answer, whose other
- * attributes (target, inline content, extents) come along, or NULL. ERR_PTR(-EPROTO): the attributes are nonsense.
+ * The inode that the attributes are of, made or brought up to date; with a reference. req: the
+ * answer, whose other attributes (target, inline content, extents) come along, or NULL.
+ * ERR_PTR(-EPROTO): the attributes are nonsense.
  */
-struct inode *weft_inode_get(struct super_block *sb, const struct weft_attr *attr, const struct weft_request *req);
+struct inode *weft_inode_get(struct super_block *sb, const struct weft_attr *attr,
+			     const struct weft_request *req);
 /* The same from an answer's attribute, which may be missing: -EPROTO. */
-struct inode *weft_inode_from(struct super_block *sb, const struct nlattr *attr, const struct weft_request *req);
+struct inode *weft_inode_from(struct super_block *sb, const struct nlattr *attr,
+			      const struct weft_request *req);
 /* The cached inode of that number, or NULL. */
 struct inode *weft_inode_find(struct super_block *sb, u64 ino);
 int weft_inode_update_from(struct inode *inode, const struct nlattr *attr);
 /* From here on every operation on the inode fails; why is said in the kernel's log. */
 void weft_inode_set_bad(struct inode *inode, const char *why);
-/* A request that tells that the inode is unused, kept in the inode until then. Before an operation that may drop its last name. */
+/*
+ * A request that tells that the inode is unused, kept in the inode until then. Before an operation
+ * that may drop its last name.
+ */
 int weft_inode_prepare_forget(struct inode *inode);
 int weft_permitted(struct inode *inode);
 
 /* --- attr.c */
 int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
-int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask, unsigned int flags);
+int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
+		 unsigned int flags);
 extern const struct inode_operations weft_file_iops, weft_special_iops;
 /* The present time of the cluster, as the wire has it. */
 struct weft_time weft_time_now(struct super_block *sb);
@@ -73,7 +81,10 @@ extern const struct inode_operations weft_dir_iops, weft_symlink_iops;
 extern const struct file_operations weft_dir_fops;
 /* 1 .. 255 bytes, no NUL, no '/', not "." or "..". */
 bool weft_name_valid(const char *name, size_t len);
-/* An answer came that shows the directory before what is known of it: what it brought is not to be cached. */
+/*
+ * An answer came that shows the directory before what is known of it: what it brought is not to be
+ * cached.
+ */
 bool weft_dir_answer_stale(struct inode *dir, const struct weft_request *req);
 /* Keeps the target that an answer brought. -EPROTO, -ENOMEM. */
 int weft_symlink_set(struct inode *inode, const struct nlattr *target);
