@@ -6,6 +6,8 @@
  *
  *	content [SEED [OPERATIONS [THREADS]]]	in the current folder
  *
+ * weft-vm: timeout=400
+ *
  * The first difference ends it: file, offset, what was expected and what is there. The seed is printed; the order of
  * operations of a thread depends on nothing else.
  */
@@ -303,7 +305,7 @@ static void *worker_run(void *arg)
 
 int main(int argc, char **argv)
 {
-	unsigned int count = argc > 2 ? strtoul(argv[2], NULL, 0) : 250, threads = argc > 3 ? strtoul(argv[3], NULL, 0) : 3, i;
+	unsigned int count = argc > 2 ? strtoul(argv[2], NULL, 0) : 150, threads = argc > 3 ? strtoul(argv[3], NULL, 0) : 3, i;
 	struct worker *workers = calloc(threads, sizeof(*workers));
 	struct timespec now;
 

@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The content of files against a copy in memory (stock/content.c) under lockdep, KASAN and the page cache's own checks.
+#
+# weft-vm: timeout=600
+exec "${WEFT_BUILD:?}/cases/stock/content" "$RANDOM$RANDOM" 60 3
