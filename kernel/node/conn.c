@@ -235,9 +235,12 @@ struct weft_rpc *weft_conn_next(struct weft_conn *conn)
 	}
 	list_del_init(&rpc->link);
 	rpc->state = WEFT_RPC_FLIGHT;
+	rpc->started = ktime_get();
 	rpc->request.request_id = conn->next_id++;
-	if (conn->n_flight++ == 0)
+	if (conn->n_flight++ == 0) {
 		conn->busy_since = jiffies;
+		conn->ticked_at = jiffies;
+	}
 	hash_add(conn->flight, &rpc->flight, rpc->request.request_id);
 	weft_rpc_get(rpc);
 	spin_unlock(&host->lock);
@@ -252,6 +255,15 @@ void weft_conn_sent(struct weft_conn *conn, struct weft_rpc *rpc)
 	/* A body that was left in the middle was not sent, zeros were. */
 	rpc->sent = !rpc->detached;
 	spin_unlock(&conn->host->lock);
+}
+
+int weft_conn_starved(struct weft_conn *conn)
+{
+	spin_lock(&conn->host->lock);
+	if (conn->state != WEFT_CONN_DEAD)
+		mod_delayed_work(weft_conn_wq, &conn->tick_work, HZ / 50);
+	spin_unlock(&conn->host->lock);
+	return 0;
 }
 
 struct weft_rpc *weft_conn_match(struct weft_conn *conn, const struct weft_wire_frame *frame)
@@ -341,7 +353,7 @@ static bool conn_stuck(const struct weft_conn *conn)
 	int bucket;
 
 	hash_for_each(conn->flight, bucket, rpc, flight)
-		if (ktime_ms_delta(now, rpc->born) > 2 * WEFT_JOB_TIMEOUT_MS)
+		if (ktime_ms_delta(now, rpc->started) > 2 * WEFT_JOB_TIMEOUT_MS)
 			return true;
 	return false;
 }
@@ -357,6 +369,13 @@ static void conn_tick(struct work_struct *work)
 		spin_unlock(&host->lock);
 		return;
 	}
+	/* This machine stood still: the host's silence says nothing. */
+	if (time_after(jiffies, conn->ticked_at + 3 * HZ))
+		conn->busy_since = jiffies;
+	conn->ticked_at = jiffies;
+	/* What is left of a request should go when there is room; when there was no memory nobody else says so. */
+	if (READ_ONCE(conn->tx_rpc))
+		queue_work(weft_conn_wq, &conn->tx_work);
 	if (conn->n_flight) {
 		unsigned long quiet = conn_quiet(conn);
 

@@ -189,7 +189,7 @@ static int get_group_ask(struct weft_get_job *job)
 	job->asking = true;
 	job->asked = true;
 	weft_get_job_get(job);
-	err = weft_group_ask(job->cluster, job->get->chunk->group, &job->waiter);
+	err = weft_group_ask(job->mount, job->get->chunk->group, &job->waiter);
 	if (err) {
 		job->asking = false;
 		weft_get_job_put(job);

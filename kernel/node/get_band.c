@@ -154,7 +154,7 @@ static void shard_report(const struct weft_get_job *job, unsigned int index, u32
 		.status = cpu_to_le32(status),
 	};
 
-	weft_report_shard(job->cluster, WEFT_REQ_SHARDS_MISSING, &report);
+	weft_report_shard(job->cluster, job->mount->session, WEFT_REQ_SHARDS_MISSING, &report);
 }
 
 /* Sort an answer that is no data: is the shard gone for this read, or only out of reach? */
@@ -178,7 +178,7 @@ static void shard_refused(struct weft_get_job *job, struct weft_get_shard *shard
 	case WEFT_ST_WRONG_STORE:
 		if (rpc->status != WEFT_ST_CORRUPT) {
 			job->get->remap = true;
-			weft_group_refresh(job->cluster, job->group->id);
+			weft_group_refresh(job->mount, job->group->id);
 		}
 		fallthrough;
 	case WEFT_ST_STORE_IO:
@@ -238,7 +238,8 @@ struct band_view {
 
 static void view_pending(struct band_view *view, struct weft_get_fetch *fetch, u32 bit)
 {
-	s64 age = ktime_us_delta(ktime_get(), fetch->rpc.born);
+	unsigned long moved = jiffies;
+	u64 age = weft_rpc_waited(&fetch->rpc, &moved);
 
 	if (age >= fetch->late_usec) {
 		view->late |= bit;

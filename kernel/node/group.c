@@ -390,16 +390,20 @@ static void ask_send(struct group_ask *ask, struct weft_request *req)
 		ask_end(ask, -EAGAIN, 0);
 }
 
-int weft_group_ask(struct weft_cluster *cluster, u64 id, struct weft_group_waiter *waiter)
+int weft_group_ask(struct weft_mount *mount, u64 id, struct weft_group_waiter *waiter)
 {
+	struct weft_cluster *cluster = mount->cluster;
 	struct group_ask *ask = ask_join(cluster, WEFT_REQ_GROUP, id, 0, 0, waiter);
 	struct weft_request *req;
 
 	if (IS_ERR_OR_NULL(ask))
 		return PTR_ERR_OR_ZERO(ask);
 	req = weft_request_alloc(cluster, NULL, WEFT_REQ_GROUP, 2, 32, WEFT_NODE_GFP);
-	if (req)
+	if (req) {
+		/* In the name of the mount's session, but not ended with the mount: others may have joined. */
+		req->session = mount->session;
 		weft_request_add_u64(req, WEFT_P_GROUP, id);
+	}
 	ask_send(ask, req);
 	return 0;
 }
@@ -445,10 +449,10 @@ bool weft_group_unask(struct weft_cluster *cluster, struct weft_group_waiter *wa
 	return taken;
 }
 
-void weft_group_refresh(struct weft_cluster *cluster, u64 id)
+void weft_group_refresh(struct weft_mount *mount, u64 id)
 {
 	/* Joins a question that is on its way; the answer's GROUP_SET does the rest. */
-	weft_group_ask(cluster, id, NULL);
+	weft_group_ask(mount, id, NULL);
 }
 
 /* --- table -------------------------------------------------------------------------------------------------------------- */

@@ -141,6 +141,7 @@ struct weft_rpc {
 	u8 head[sizeof(struct weft_wire_header) + sizeof(struct weft_shard_header)];
 	struct weft_buf *in;          /* for the payload of the answer; freed with the request */
 	ktime_t born;
+	ktime_t started;              /* when it left the queue; under host->lock */
 
 	/* results */
 	int error;                    /* 0: an answer came, see .status; else the way to the host failed */
@@ -173,6 +174,12 @@ void weft_rpc_detach(struct weft_rpc *rpc);
  * good, because all of the request was given to the socket; else it is as after weft_rpc_detach().
  */
 bool weft_rpc_leave(struct weft_rpc *rpc);
+
+/*
+ * For how long, in microseconds, this host has kept it waiting. A request in a queue that moves waits for those before it,
+ * not for the host: then it is the time since something moved. *@moved becomes the jiffies of that, if they are later.
+ */
+u64 weft_rpc_waited(struct weft_rpc *rpc, unsigned long *moved);
 
 /* Ends a request that the caller took out of its list under host->lock (state ENDED): calls .done, drops the reference. */
 void weft_rpc_end(struct weft_rpc *rpc, int error, bool detached);
@@ -277,6 +284,7 @@ struct weft_conn {
 	u64 next_id;
 	bool pinging;
 	unsigned long busy_since;     /* jiffies: when n_flight left 0 */
+	unsigned long ticked_at;      /* jiffies */
 	unsigned long used_at;        /* jiffies: last request */
 
 	/* socket.c */
@@ -323,6 +331,8 @@ void weft_conn_start(struct weft_conn *conn);
 void weft_conn_queue(struct weft_conn *conn, struct weft_rpc *rpc);
 /* The next request to send, now in flight, with a reference; NULL if there is none or none may be sent. */
 struct weft_rpc *weft_conn_next(struct weft_conn *conn);
+/* The socket had no memory: try again soon. Returns 0. */
+int weft_conn_starved(struct weft_conn *conn);
 /* The request in flight that @frame answers, with a reference; NULL if it answers none. */
 struct weft_rpc *weft_conn_match(struct weft_conn *conn, const struct weft_wire_frame *frame);
 /* Its answer has come completely: end it with @error. rx_lock held. */
@@ -388,13 +398,13 @@ struct weft_group *weft_group_choose(struct weft_cluster *cluster, u64 domain, u
 bool weft_group_usable(struct weft_cluster *cluster, const struct weft_group *group);
 
 /* Ask what @id is; ask for an open group. Fails at once with -ENOMEM only, and the waiter is not used then. */
-int weft_group_ask(struct weft_cluster *cluster, u64 id, struct weft_group_waiter *waiter);
+int weft_group_ask(struct weft_mount *mount, u64 id, struct weft_group_waiter *waiter);
 int weft_group_ask_open(struct weft_mount *mount, u64 domain, unsigned int k, unsigned int m, u64 bytes,
 			struct weft_group_waiter *waiter);
 /* True if the waiter was taken back: .wake will not run. */
 bool weft_group_unask(struct weft_cluster *cluster, struct weft_group_waiter *waiter);
-/* A store denied having what its group says: ask anew, at most once a second a group; nobody waits. */
-void weft_group_refresh(struct weft_cluster *cluster, u64 id);
+/* A store denied having what its group says: ask anew; nobody waits. */
+void weft_group_refresh(struct weft_mount *mount, u64 id);
 
 int weft_group_table_init(struct weft_cluster *cluster);
 void weft_group_table_exit(struct weft_cluster *cluster);
@@ -402,7 +412,14 @@ void weft_group_table_exit(struct weft_cluster *cluster);
 /* --- report.c ------------------------------------------------------------------------------------------------------ */
 
 /* Tell the metadata service about shards; collected, sent some moments later; dropped when there are too many. */
-void weft_report_shard(struct weft_cluster *cluster, u16 op, const struct weft_shard_report *report);
+void weft_report_shard(struct weft_cluster *cluster, u64 session, u16 op, const struct weft_shard_report *report);
+#define WEFT_REPORTS_MAX 256u
+
+struct weft_report {
+	u64 session;                  /* in whose name */
+	struct weft_shard_report shard;
+};
+
 int weft_report_init(struct weft_cluster *cluster);
 void weft_report_exit(struct weft_cluster *cluster);
 

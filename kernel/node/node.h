@@ -29,6 +29,7 @@
 
 struct weft_cluster;
 struct weft_mount;
+struct weft_report;
 struct netlink_ext_ack;
 struct socket;
 
@@ -62,7 +63,7 @@ struct weft_node_cluster {
 
 	/* report.c */
 	spinlock_t report_lock;
-	struct weft_shard_report *reports[2]; /* SHARDS_STORED, SHARDS_MISSING; WEFT_REPORTS_MAX each */
+	struct weft_report *reports[2]; /* SHARDS_STORED, SHARDS_MISSING; WEFT_REPORTS_MAX each */
 	unsigned int n_reports[2];
 	struct delayed_work report_work;
 	bool report_closed;

@@ -5,7 +5,7 @@
  *   CHOOSE -> SENDING -> ENDED            a group is there, enough stores take the shards
  *      |         |
  *      v         v  (the try failed)
- *   ASKING     PAUSE -> CHOOSE            at most 3 tries and 30 s
+ *   ASKING     PAUSE -> CHOOSE            at most 3 tries, and 30 s in which nothing moves
  *
  * Each try has a sid of its own: a group of another width makes other shards, and a store must never have two shards of
  * one name. The job's work item takes every decision; answers, timers and the daemon only kick it. After .done nothing
@@ -144,14 +144,14 @@ static void put_retry(struct weft_put_job *job, int error)
 	weft_group_put(job->group);
 	job->group = NULL;
 	if (error == -EIO || error == -ENOSPC || job->tries >= WEFT_JOB_TRIES ||
-	    time_after_eq(jiffies, job->deadline)) {
+	    time_after_eq(jiffies, weft_put_deadline(job))) {
 		job->phase = WEFT_PUT_CHOOSE;
 		put_end(job, error);
 		return;
 	}
 	job->phase = WEFT_PUT_PAUSE;
-	job->try_deadline = jiffies + msecs_to_jiffies(PAUSE_MS << job->tries);
-	put_timer_set(job, job->try_deadline);
+	job->resume_at = jiffies + msecs_to_jiffies(PAUSE_MS << job->tries);
+	put_timer_set(job, job->resume_at);
 }
 
 /* --- a try ------------------------------------------------------------------------------------------------------------ */
@@ -173,7 +173,7 @@ static void put_ask(struct weft_put_job *job, unsigned int k)
 	job->answered = false;
 	INIT_LIST_HEAD(&job->waiter.link);
 	job->waiter.wake = put_waiter_woken;
-	put_timer_set(job, job->deadline);
+	put_timer_set(job, weft_put_deadline(job));
 	weft_put_job_get(job);
 	if (weft_group_ask_open(job->mount, job->mount->volume, k, job->mount->m, job->put->plain_len, &job->waiter)) {
 		weft_put_job_put(job);
@@ -216,19 +216,20 @@ static void put_try(struct weft_put_job *job)
 		/* Others have it and will give it back; a unit that never fits must be cut smaller. */
 		weft_group_put(job->group);
 		job->group = NULL;
-		if (time_after_eq(jiffies, job->deadline)) {
+		if (time_after_eq(jiffies, weft_put_deadline(job))) {
 			put_end(job, -ENOMEM);
 			return;
 		}
 		job->phase = WEFT_PUT_PAUSE;
-		job->try_deadline = jiffies + msecs_to_jiffies(MEMORY_MS);
-		put_timer_set(job, job->try_deadline);
+		job->resume_at = jiffies + msecs_to_jiffies(MEMORY_MS);
+		put_timer_set(job, job->resume_at);
 		return;
 	}
 	put_name(job);
 	job->tries++;
 	job->reason = 0;
-	job->try_deadline = jiffies + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS / WEFT_JOB_TRIES);
+	job->try_began = ktime_get();
+	job->enough_usec = 0;
 	err = weft_put_send_all(job);
 	if (err) {
 		put_retry(job, -EAGAIN);
@@ -281,7 +282,7 @@ static void put_judge(struct weft_put_job *job)
 	else if (verdict < 0)
 		put_retry(job, verdict);
 	else
-		put_timer_set(job, time_before(next, job->deadline) ? next : job->deadline);
+		put_timer_set(job, next);
 }
 
 static void put_abort(struct weft_put_job *job)
@@ -345,13 +346,13 @@ static void put_advance(struct weft_put_job *job)
 	}
 	do {
 		before = job->phase;
-		if (before == WEFT_PUT_ASKING && !answered && time_after_eq(jiffies, job->deadline)) {
+		if (before == WEFT_PUT_ASKING && !answered && time_after_eq(jiffies, weft_put_deadline(job))) {
 			if (weft_group_unask(job->cluster, &job->waiter))
 				weft_put_job_put(job);
 			put_end(job, -EAGAIN);
 		} else if (before == WEFT_PUT_ASKING && answered) {
 			put_answered(job);
-		} else if (before == WEFT_PUT_PAUSE && time_after_eq(jiffies, job->try_deadline)) {
+		} else if (before == WEFT_PUT_PAUSE && time_after_eq(jiffies, job->resume_at)) {
 			job->phase = WEFT_PUT_CHOOSE;
 		} else if (before == WEFT_PUT_CHOOSE) {
 			put_choose(job);
@@ -393,7 +394,7 @@ static struct weft_put_job *put_job_alloc(struct weft_put *put)
 	INIT_WORK(&job->work, put_work);
 	INIT_DELAYED_WORK(&job->timer, put_timer);
 	job->phase = WEFT_PUT_CHOOSE;
-	job->deadline = jiffies + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+	job->moved = jiffies;
 	return job;
 }
 

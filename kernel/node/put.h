@@ -84,8 +84,10 @@ struct weft_put_job {
 	/* (work) */
 	enum weft_put_phase phase;
 	unsigned int tries;
-	unsigned long deadline;       /* jiffies; of the whole */
-	unsigned long try_deadline;
+	unsigned long moved;          /* jiffies: when something last went forward */
+	unsigned long resume_at;      /* jiffies: PAUSE ends */
+	u64 enough_usec;              /* how long the first k shards took; 0: they are not there yet */
+	ktime_t try_began;
 	struct weft_group_waiter waiter;
 	struct weft_group *group;
 	u64 session, counter;         /* sid of this try */
@@ -116,6 +118,17 @@ static inline unsigned int weft_put_shards(const struct weft_put_job *job)
 static inline u8 *weft_put_table(const struct weft_put_job *job, unsigned int shard)
 {
 	return job->space + shard * job->table_len;
+}
+
+/* When a job, or a try, that has not moved is given up, jiffies. */
+static inline unsigned long weft_put_deadline(const struct weft_put_job *job)
+{
+	return job->moved + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+}
+
+static inline unsigned long weft_put_try_deadline(const struct weft_put_job *job)
+{
+	return job->moved + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS / WEFT_JOB_TRIES);
 }
 
 /* Shards that a COMMIT needs. */

@@ -2,9 +2,10 @@
 /*
  * The shards of one try on their way: to the stores of the group, to spares, and when that is enough.
  *
- * A shard is late when it takes longer than its host's usual time allows. Nothing is decided while a shard is on its way
- * and not late yet. Then each shard that is late or failed goes to a spare as well, once; whichever store answers first
- * has it. When no more can be hoped for the try is good if a COMMIT's number of shards is stored.
+ * A shard is late when the first k of its chunk are stored, and it has taken longer than its host's usual time allows and
+ * twice as long as those k did: when all hosts are slow, or this one is, none is late, and load is not answered with more
+ * load. A failed shard goes to a spare at once, one that is late when nothing else is awaited; once each, and whichever
+ * store answers first has it. When no more can be hoped for the try is good if a COMMIT's number of shards is stored.
  */
 #include <linux/slab.h>
 
@@ -189,7 +190,7 @@ void weft_put_report_late(struct weft_put_job *job)
 		};
 
 		if (job->shards[i].late)
-			weft_report_shard(job->cluster, WEFT_REQ_SHARDS_STORED, &report);
+			weft_report_shard(job->cluster, job->session, WEFT_REQ_SHARDS_STORED, &report);
 		job->shards[i].late = WEFT_STORE_NONE;
 	}
 }
@@ -205,6 +206,8 @@ static void send_ended(struct weft_put_job *job, struct weft_put_send *send)
 		return;
 	send->over = true;
 	weft_put_send_end(send);
+	if (stored)
+		job->moved = jiffies;
 	if (stored && !shard->acked) {
 		shard->acked = send->store;
 		if (job->phase == WEFT_PUT_ENDED)
@@ -284,19 +287,22 @@ static bool spare_start(struct weft_put_job *job, unsigned int index)
 /* --- when it is enough --------------------------------------------------------------------------------------------------- */
 
 /* Jiffies until @send is late; 0: it is, or has ended. */
-static unsigned long send_patience(const struct weft_put_send *send)
+static unsigned long send_patience(struct weft_put_job *job, struct weft_put_send *send)
 {
-	u64 age;
+	u64 waited, limit;
 
 	if (!send || send->over)
 		return 0;
-	age = ktime_us_delta(ktime_get(), send->rpc.born);
-	return age < send->late_usec ? max(usecs_to_jiffies(send->late_usec - age), 1ul) : 0;
+	waited = weft_rpc_waited(&send->rpc, &job->moved);
+	if (!job->enough_usec)
+		return HZ;
+	limit = max_t(u64, send->late_usec, 2 * job->enough_usec);
+	return waited < limit ? clamp(usecs_to_jiffies(limit - waited), 1ul, (unsigned long)HZ) : 0;
 }
 
-static unsigned long shard_patience(const struct weft_put_shard *shard)
+static unsigned long shard_patience(struct weft_put_job *job, const struct weft_put_shard *shard)
 {
-	return max(send_patience(shard->first), send_patience(shard->second));
+	return max(send_patience(job, shard->first), send_patience(job, shard->second));
 }
 
 static bool shard_pending(const struct weft_put_shard *shard)
@@ -332,13 +338,18 @@ int weft_put_judge(struct weft_put_job *job, unsigned long *next)
 		acked += shard->acked != WEFT_STORE_NONE;
 		if (!shard->acked) {
 			pending += shard_pending(shard);
-			patience = max(patience, shard_patience(shard));
+			patience = max(patience, shard_patience(job, shard));
 		}
 	}
 	if (acked == n)
 		return 1;
+	if (acked >= job->layout.k && !job->enough_usec) {
+		job->enough_usec = max_t(s64, ktime_us_delta(ktime_get(), job->try_began), 1);
+		*next = jiffies + 1;
+		return 0;
+	}
 	*next = jiffies + patience;
-	if (patience)
+	if (patience && time_before(jiffies, weft_put_try_deadline(job)))
 		return 0;
 	if (spares_start(job, true)) {
 		*next = jiffies + 1;
@@ -346,9 +357,9 @@ int weft_put_judge(struct weft_put_job *job, unsigned long *next)
 	}
 	if (acked >= weft_put_enough(job->layout.k, job->layout.m))
 		return 1;
-	*next = job->try_deadline;
-	if (!pending || time_after_eq(jiffies, job->try_deadline))
+	if (!pending || time_after_eq(jiffies, weft_put_try_deadline(job)))
 		return job->reason ?: -EAGAIN;
+	*next = weft_put_try_deadline(job);
 	return 0;
 }
 

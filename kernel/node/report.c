@@ -11,7 +11,6 @@
 
 #include "node/internal.h"
 
-#define REPORTS_MAX  256u
 #define REPORT_DELAY (HZ / 4)
 
 static unsigned int report_slot(u16 op)
@@ -21,24 +20,43 @@ static unsigned int report_slot(u16 op)
 
 static const u16 report_ops[] = { WEFT_REQ_SHARDS_STORED, WEFT_REQ_SHARDS_MISSING };
 
-void weft_report_shard(struct weft_cluster *cluster, u16 op, const struct weft_shard_report *report)
+void weft_report_shard(struct weft_cluster *cluster, u64 session, u16 op, const struct weft_shard_report *report)
 {
 	struct weft_node_cluster *node = &cluster->node;
+	struct weft_report entry = { .session = session, .shard = *report };
 	unsigned int slot = report_slot(op);
 
 	spin_lock(&node->report_lock);
-	if (node->report_closed || node->n_reports[slot] == REPORTS_MAX)
+	if (node->report_closed || node->n_reports[slot] == WEFT_REPORTS_MAX)
 		goto out_unlock;
 	for (unsigned int i = 0; i < node->n_reports[slot]; i++)
-		if (!memcmp(&node->reports[slot][i], report, sizeof(*report)))
+		if (!memcmp(&node->reports[slot][i], &entry, sizeof(entry)))
 			goto out_unlock;
-	node->reports[slot][node->n_reports[slot]++] = *report;
+	node->reports[slot][node->n_reports[slot]++] = entry;
 	queue_delayed_work(weft_node_wq, &node->report_work, REPORT_DELAY);
 out_unlock:
 	spin_unlock(&node->report_lock);
 }
 
-/* Move what was collected into a request. NULL if there is nothing, or no memory: then it stays for the next time. */
+/* Move what was collected in the name of the first's session into @req. */
+static void report_move(struct weft_node_cluster *node, unsigned int slot, struct weft_request *req)
+{
+	struct weft_report *reports = node->reports[slot];
+	unsigned int kept = 0;
+
+	spin_lock(&node->report_lock);
+	req->session = reports[0].session;
+	for (unsigned int i = 0; i < node->n_reports[slot]; i++) {
+		if (reports[i].session == req->session)
+			weft_request_add(req, WEFT_P_SHARD, &reports[i].shard, sizeof(reports[i].shard));
+		else
+			reports[kept++] = reports[i];
+	}
+	node->n_reports[slot] = kept;
+	spin_unlock(&node->report_lock);
+}
+
+/* NULL if there is nothing to tell, or no memory: then it stays for the next time. */
 static struct weft_request *report_request(struct weft_cluster *cluster, unsigned int slot)
 {
 	struct weft_node_cluster *node = &cluster->node;
@@ -46,15 +64,11 @@ static struct weft_request *report_request(struct weft_cluster *cluster, unsigne
 
 	if (!READ_ONCE(node->n_reports[slot]))
 		return NULL;
+	/* Room for all, so that nothing has to grow under the lock. */
 	req = weft_request_alloc(cluster, NULL, report_ops[slot], 2,
-				 REPORTS_MAX * (sizeof(struct weft_shard_report) + NLA_HDRLEN), WEFT_NODE_GFP);
-	if (!req)
-		return NULL;
-	spin_lock(&node->report_lock);
-	for (unsigned int i = 0; i < node->n_reports[slot]; i++)
-		weft_request_add(req, WEFT_P_SHARD, &node->reports[slot][i], sizeof(node->reports[slot][i]));
-	node->n_reports[slot] = 0;
-	spin_unlock(&node->report_lock);
+				 WEFT_REPORTS_MAX * (sizeof(struct weft_shard_report) + NLA_HDRLEN), WEFT_NODE_GFP);
+	if (req)
+		report_move(node, slot, req);
 	return req;
 }
 
@@ -68,13 +82,13 @@ static void report_work(struct work_struct *work)
 	struct weft_cluster *cluster = container_of(node, struct weft_cluster, node);
 
 	for (unsigned int slot = 0; slot < ARRAY_SIZE(report_ops); slot++) {
-		struct weft_request *req = report_request(cluster, slot);
+		struct weft_request *req;
 
-		if (!req)
-			continue;
-		req->done = report_answered;
-		weft_request_submit(req);
-		weft_request_put(req);
+		while ((req = report_request(cluster, slot))) {
+			req->done = report_answered;
+			weft_request_submit(req);
+			weft_request_put(req);
+		}
 	}
 }
 
@@ -85,7 +99,7 @@ int weft_report_init(struct weft_cluster *cluster)
 	spin_lock_init(&node->report_lock);
 	INIT_DELAYED_WORK(&node->report_work, report_work);
 	for (unsigned int slot = 0; slot < ARRAY_SIZE(report_ops); slot++) {
-		node->reports[slot] = kcalloc(REPORTS_MAX, sizeof(struct weft_shard_report), GFP_KERNEL);
+		node->reports[slot] = kcalloc(WEFT_REPORTS_MAX, sizeof(struct weft_report), GFP_KERNEL);
 		if (!node->reports[slot]) {
 			kfree(node->reports[0]);
 			return -ENOMEM;

@@ -29,6 +29,7 @@ void weft_rpc_init(struct weft_rpc *rpc, const struct weft_rpc_ops *ops, struct 
 	rpc->expect_len = 0;
 	rpc->in = NULL;
 	rpc->born = ktime_get();
+	rpc->started = rpc->born;
 	rpc->error = 0;
 	rpc->status = WEFT_ST_OK;
 }
@@ -49,13 +50,35 @@ void weft_rpc_put(struct weft_rpc *rpc)
 	rpc->ops->free(rpc);
 }
 
+u64 weft_rpc_waited(struct weft_rpc *rpc, unsigned long *moved)
+{
+	struct weft_host *host = rpc->host;
+	const struct weft_conn *conn;
+	s64 waited;
+
+	spin_lock(&host->lock);
+	conn = rpc->conn;
+	waited = ktime_us_delta(ktime_get(), rpc->started);
+	if (conn && (rpc->state == WEFT_RPC_QUEUED || (rpc->state == WEFT_RPC_FLIGHT && !rpc->sent))) {
+		unsigned long last = READ_ONCE(conn->tx_moved);
+
+		if (time_after(READ_ONCE(conn->rx_moved), last))
+			last = READ_ONCE(conn->rx_moved);
+		waited = min_t(s64, waited, jiffies_to_usecs(jiffies - last));
+		if (time_after(last, *moved))
+			*moved = last;
+	}
+	spin_unlock(&host->lock);
+	return max_t(s64, waited, 0);
+}
+
 static void rpc_account(struct weft_rpc *rpc)
 {
 	struct weft_host *host = rpc->host;
 	bool good = !rpc->error && rpc->status == WEFT_ST_OK;
 
 	if (good && (rpc->request.op == WEFT_OP_PUT || rpc->request.op == WEFT_OP_GET))
-		weft_latency_add(&host->latency[rpc->lane], ktime_us_delta(ktime_get(), rpc->born));
+		weft_latency_add(&host->latency[rpc->lane], ktime_us_delta(ktime_get(), rpc->started));
 	switch (rpc->request.op) {
 	case WEFT_OP_PUT:
 		weft_host_count(host, good ? WEFT_HC_PUTS : WEFT_HC_PUT_ERRORS, 1);

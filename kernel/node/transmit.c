@@ -140,6 +140,8 @@ static int tx_run(struct weft_conn *conn)
 			moved += ret;
 		else if (ret == 0)
 			tx_request_end(conn);
+		else if (ret == -ENOMEM || ret == -ENOBUFS)
+			return weft_conn_starved(conn);
 		else
 			return ret == -EAGAIN ? 0 : ret;
 	}
