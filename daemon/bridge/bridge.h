@@ -70,6 +70,7 @@ struct upcall {
 struct bridge_upcalls {
 	struct upcall *first, *last; /* all under way, oldest first */
 	unsigned int n, n_class3;
+	bool held_back;          /* the last fetch left class 3 out */
 	struct answer *answers, **answers_end;
 	uv_prepare_t flush;
 };

@@ -67,8 +67,10 @@ static void send_fetch(struct bridge *bridge)
 		up->answers_end = &up->answers;
 	mnl_attr_put_u32(msg, WEFT_A_COUNT, room);
 	mnl_attr_put_u8(msg, WEFT_A_CLASS, request_class);
-	if (room)
+	if (room) {
 		bridge->nl.ready = false; /* the kernel says so again when it has more */
+		bridge->upcalls.held_back = request_class < WEFT_CLASSES;
+	}
 	bridge_netlink_send(bridge, "take answers");
 }
 
@@ -77,6 +79,9 @@ static void flush(uv_prepare_t *prepare)
 	struct bridge *bridge = prepare->data;
 	uint8_t request_class;
 
+	/* READY is not said for classes above those of the last fetch. */
+	if (bridge->upcalls.held_back && bridge->upcalls.n_class3 < REQUESTS_MAX_CLASS3)
+		bridge->nl.ready = true;
 	while (bridge->nl.bound && (bridge->upcalls.answers || fetch_room(bridge, &request_class)))
 		send_fetch(bridge);
 }
