@@ -205,10 +205,18 @@ sim: $(sim_programs)
 # The programs only: what they measure and how is said by each.
 bench: $(bench_programs)
 
-# The committed C of the netlink family is what its description says.
-.PHONY: uapi-check
-uapi-check:
+# What is made from a description and committed is what the description says: the C of the netlink family, weft.conf(5).
+.PHONY: uapi-check man
+uapi-check: $(O)/conf-man
 	@tools/uapi-gen --check
+	@$< | cmp - tools/man/weft.conf.5 || { echo "uapi-check: tools/man/weft.conf.5 is out of date: make man" >&2; exit 1; }
+
+man: $(O)/conf-man
+	@$< >tools/man/weft.conf.5
+
+$(O)/conf-man: $(O)/obj/tools/conf-man.o $(O)/obj/daemon/conf/schema.o
+	@echo "  LD      $(@:$(O)/%=%)"
+	@$(link)
 
 # Replays the corpus with the sanitizers, then fuzzes each target for FUZZ_SECONDS when clang has its runtime.
 .PHONY: fuzz replay fuzz-build

@@ -20,9 +20,9 @@ const struct conf_key conf_schema[] = {
 	  .help = "Directory for sockets: RUN/CLUSTER/admin.sock and others." },
 
 	{ "host", "name", CONF_TEXT, .help = "Name of this host in the cluster; the machine's host name if not given." },
-	{ "host", "region", CONF_TEXT, .fallback = "", .help = "Where the host stands, largest first." },
-	{ "host", "datacenter", CONF_TEXT, .fallback = "", .help = "Where the host stands." },
-	{ "host", "rack", CONF_TEXT, .fallback = "", .help = "Where the host stands." },
+	{ "host", "region", CONF_TEXT, .fallback = "", .help = "Where the host stands: its region." },
+	{ "host", "datacenter", CONF_TEXT, .fallback = "", .help = "Where the host stands: its datacenter." },
+	{ "host", "rack", CONF_TEXT, .fallback = "", .help = "Where the host stands: its rack." },
 
 	{ "log", "level", CONF_CHOICE, .fallback = "info", .choices = "error|warn|info|debug",
 	  .help = "Lines that are less important are not written." },
