@@ -34,7 +34,7 @@ const struct conf_key conf_schema[] = {
 	{ "meta", "log-path", CONF_PATH, .help = "Directory of the log, if it is on a disk of its own." },
 	{ "meta", "map-size", CONF_SIZE, .fallback = "1T", .min = 16 * MIB, .max = 64 * TIB,
 	  .help = "Address space reserved for the database; its file grows only as far as it is filled." },
-	{ "meta", "log-segment", CONF_SIZE, .fallback = "16M", .min = 1 * MIB, .max = 1 * GIB,
+	{ "meta", "log-segment", CONF_SIZE, .fallback = "16M", .min = 4 * MIB, .max = 1 * GIB,
 	  .help = "Size of a segment of the log." },
 	{ "meta", "log-keep", CONF_SIZE, .fallback = "8G", .min = 0, .max = 1 * TIB,
 	  .help = "Log kept behind the last checkpoint for servers that come back, at most." },
