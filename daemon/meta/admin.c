@@ -51,6 +51,14 @@ static void cmd_status(struct meta_brain *brain, struct meta_op *op, json_t *arg
 	answer(op, meta_status(brain));
 }
 
+/* What the store last said of its disk. */
+static const char *store_status(const struct cat_store *store)
+{
+	if (!store->beaten)
+		return "not heard of yet";
+	return store->status == WEFT_ST_OK ? "ok" : status_text(store->status);
+}
+
 static json_t *store_json(struct meta_brain *brain, const struct cat_store *store)
 {
 	const struct cat_host *host = catalog_host(&brain->catalog, store->host);
@@ -60,7 +68,7 @@ static json_t *store_json(struct meta_brain *brain, const struct cat_store *stor
 			 "store", (int)store->store, "host",
 			 host ? host->strings[META_HOST_NAME] : "?", "path", store->path, "state",
 			 up ? "up" : "down", "status",
-			 store->beaten ? status_text(store->status) : "not heard of yet",
+			 store_status(store),
 			 "capacity", (json_int_t)store->capacity, "free", (json_int_t)store->free,
 			 "shards", (json_int_t)store->shards, "errors", (json_int_t)store->errors,
 			 "load", (int)store->load, "usec", (int)store->usec, "slots",
@@ -284,11 +292,11 @@ static const char *check_policy(const struct policy *policy)
 		return "k is at least 1, m at least 0, and k + m at most 32";
 	if (policy->chunk_size < (json_int_t)WEFT_FRAME_SIZE ||
 	    policy->chunk_size > (json_int_t)WEFT_CHUNK_MAX || policy->chunk_size % WEFT_FRAME_SIZE)
-		return "chunk_size is a multiple of 128 KiB up to 16 MiB";
+		return "chunk-size is a multiple of 128 KiB up to 16 MiB";
 	if (policy->ec_min < 0 || policy->ec_min > (json_int_t)WEFT_CHUNK_MAX)
-		return "ec_min is at most 16 MiB";
+		return "ec-min is at most 16 MiB";
 	if (policy->inline_max < 0 || policy->inline_max > 8192)
-		return "inline_max is at most 8192 bytes";
+		return "inline-max is at most 8192 bytes";
 	if (policy->mode < 0 || policy->mode > 07777)
 		return "mode is the permissions of the root directory";
 	return NULL;

@@ -164,7 +164,10 @@ static void say_works(struct meta_brain *brain, const struct tally *tally, json_
 {
 	if (!tally->stores)
 		return;
-	if (tally->groups_open)
+	if (tally->stores_up && !tally->groups)
+		say(list, "%u of %u stores on %u of %u hosts are up; nothing was written yet",
+		    tally->stores_up, tally->stores, tally->hosts_up, tally->hosts);
+	else if (tally->groups_open)
 		say(list, "reading and writing: %u of %u stores on %u of %u hosts are up",
 		    tally->stores_up, tally->stores, tally->hosts_up, tally->hosts);
 	else if (tally->stores_up)
@@ -224,10 +227,10 @@ static void say_losses(struct meta_brain *brain, const struct tally *tally, json
 		    tally->least_up, brain->state.counters.missing ? ", less what is missing" : "");
 	if (voters > 2)
 		say(list, "metadata: %u of its %u servers", (voters - 1) / 2, voters);
+	else if (voters == 2)
+		say(list, "metadata: none of its 2 servers; both have to be there");
 	else
-		say(list,
-		    "metadata: none of its %u server%s; if a disk of them is lost, everything is",
-		    voters, voters > 1 ? "s" : "");
+		say(list, "metadata: nothing; with the disk of its only server everything is lost");
 }
 
 static json_t *chunk_health(struct meta_brain *brain)

@@ -65,7 +65,7 @@ int admin_find_socket(const struct options *options, char *path, size_t size)
 		n = snprintf(path, size, RUN_FOLDER "/%s/admin.sock", options->cluster ? options->cluster : name);
 	if (n < (int)size)
 		return 0;
-	complain(options, "%s: the path of the socket is too long", path);
+	complain(options, "%s...: the path of a socket has at most %zu bytes", path, size - 1);
 	return -1;
 }
 

@@ -122,8 +122,10 @@ static int run(const struct options *options, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (opt == 'w')
 			condition = optarg;
-		else if (opt == 't')
+		else if (opt == 't' && *optarg && strlen(optarg) <= 6 && strspn(optarg, "0123456789") == strlen(optarg))
 			timeout_s = (unsigned int)strtoul(optarg, NULL, 10);
+		else if (opt == 't')
+			return fail("--timeout %s: give whole seconds, at most 999999", optarg);
 		else
 			return usage_error(&cmd_status);
 	}

@@ -364,6 +364,7 @@ static int run_up(const struct options *options, int argc, char **argv)
 		{ "redundancy", required_argument, NULL, 'r' }, { 0 },
 	};
 	struct plan plan = { .cluster = "weft", .volume = "main", .mount = "/mnt/weft" };
+	char behind;
 	int opt;
 
 	optind = 1;
@@ -386,7 +387,8 @@ static int run_up(const struct options *options, int argc, char **argv)
 			plan.mount = optarg;
 			break;
 		case 'r':
-			if (sscanf(optarg, "%u+%u", &plan.k, &plan.m) != 2 || !plan.k || plan.k + plan.m > 32)
+			if (sscanf(optarg, "%u+%u%c", &plan.k, &plan.m, &behind) != 2 || !plan.k || plan.k > 32 ||
+			    plan.m > 32 - plan.k)
 				return fail("--redundancy %s: write K+M, such as 6+3, at most 32 together", optarg);
 			break;
 		default:

@@ -107,8 +107,10 @@ static int create(const struct options *options, int argc, char **argv)
 
 static int run(const struct options *options, int argc, char **argv)
 {
-	if (argc >= 3 && !strcmp(argv[1], "create"))
+	if (argc >= 3 && !strcmp(argv[1], "create")) {
+		argv[1] = argv[0];
 		return create(options, argc - 1, argv + 1);
+	}
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return admin_show(options, "volume list", NULL, show_list);
 	if (argc == 3 && !strcmp(argv[1], "show"))

@@ -81,6 +81,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; n && i < N_COMMANDS; i++)
 		if (!strcmp(commands[i]->name, rest[0])) {
+			rest[0] = argv[0]; /* what getopt names in its messages */
 			ret = commands[i]->run(&options, n, rest);
 			goto out;
 		}
