@@ -94,7 +94,8 @@ static const struct {
 	const char *name, *text;
 } sections[] = {
 	{ "cluster", "The same on all hosts." },
-	{ "host", "Who this host is. The shards of a chunk are spread over hosts." },
+	{ "host", "Who this host is, and where it stands: the shards of a chunk are spread over regions,\n"
+	  "datacenters, racks and hosts, as far as there are enough of them." },
 	{ "log", "Log lines go to standard error." },
 	{ "meta", "The metadata service. Every host needs\n.BR address ;\na host that has\n.B path\nruns a metadata server." },
 	{ "store", "The stores of this host. A host that has\n.B path\nruns the role store and needs\n.BR listen ." },
