@@ -264,6 +264,7 @@ static void cut_inline(struct cut *cut, struct folio *folio)
 	struct weft_folio *state;
 	struct weft_unit *unit;
 	loff_t size;
+	bool stays;
 	u32 mask;
 
 	if (!cut_lock_folio(cut, folio))
@@ -271,8 +272,14 @@ static void cut_inline(struct cut *cut, struct folio *folio)
 	mask = cut_take(cut, folio, &state, &size);
 	if (mask) {
 		unit = weft_unit_alloc(cut->inode, 0, false);
-		/* A new unit has room. i_size was read again under the lock: it may have grown. */
-		if (size <= weft_inline_limit(cut->mount) && weft_unit_append(unit, folio, 0, size)) {
+		/*
+		 * A new unit has room. i_size was read again under the lock: it may have grown, or be about to (cut_take()
+		 * has said that we are here, so whoever makes it grow makes this block dirty again).
+		 */
+		spin_lock(&cut->inode->io.extent_lock);
+		stays = !cut->inode->io.no_inline;
+		spin_unlock(&cut->inode->io.extent_lock);
+		if (stays && size <= weft_inline_limit(cut->mount) && weft_unit_append(unit, folio, 0, size)) {
 			weft_unit_copy(unit);
 			unit->is_inline = true;
 			unit->blocks = hweight32(mask);

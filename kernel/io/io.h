@@ -114,6 +114,8 @@ void weft_io_inode_prime(struct weft_inode *inode, const struct weft_request *re
  */
 int weft_io_resize_begin(struct inode *inode, loff_t size);
 void weft_io_resize_end(struct inode *inode, loff_t size, int error);
+/* weft_inode.in_doubt has just become false: COMMITs that waited for that go on. */
+void weft_io_settled(struct weft_inode *inode);
 
 /* Write back and commit everything of the inode (0: all of it), killable. What fsync and rename-over use. */
 int weft_io_flush(struct inode *inode);

@@ -59,6 +59,9 @@ static vm_fault_t page_mkwrite(struct vm_fault *vmf)
 	error = weft_inode_settle(inode);
 	if (!error)
 		error = file_update_time(vmf->vma->vm_file);
+	/* A file that was made longer without writing may be inline still. */
+	if (!error)
+		error = weft_inline_unpack(weft_inode(inode), i_size_read(inode));
 	if (!error) {
 		set_bit(WEFT_IO_META_DIRTY, &weft_inode(inode)->io.flags);
 		do {

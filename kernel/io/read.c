@@ -148,16 +148,28 @@ static void read_stale(struct weft_read *read, const struct read_part *part)
 		read->stale_pos = part->pos;
 }
 
+/* The bytes are good, but a store that should have some of them has not: ask for the mapping anew next time. */
+static void read_forget(struct weft_read *read, const struct read_part *part)
+{
+	struct weft_inode *inode = read->inode;
+
+	spin_lock(&inode->io.extent_lock);
+	weft_extent_forget(inode, part->pos, part->pos + part->get.length);
+	spin_unlock(&inode->io.extent_lock);
+}
+
 static void part_done(struct weft_get *get)
 {
 	struct read_part *part = container_of(get, struct read_part, get);
 	struct weft_read *read = part->read;
 
-	if (get->remap)
+	if (get->remap && get->error)
 		read_stale(read, part);
+	else if (get->remap)
+		read_forget(read, part);
 	else if (get->error)
 		WRITE_ONCE(read->error, get->error == -EINTR ? -EIO : get->error);
-	read_collect(read, part->pos, get->length, get->remap || get->error);
+	read_collect(read, part->pos, get->length, get->error);
 	weft_chunk_put(get->chunk);
 	kvfree(part);
 	read_part_end(read);

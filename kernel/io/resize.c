@@ -111,3 +111,12 @@ void weft_io_resize_end(struct inode *vfs_inode, loff_t size, int error)
 	filemap_invalidate_unlock(vfs_inode->i_mapping);
 	weft_commit_kick(inode);
 }
+
+void weft_io_settled(struct weft_inode *inode)
+{
+	/* Under the lock of whoever looks at in_doubt before it sleeps. */
+	spin_lock(&inode->io.extent_lock);
+	wake_up_all(&inode->io.unit_wait);
+	spin_unlock(&inode->io.extent_lock);
+	weft_commit_kick(inode);
+}

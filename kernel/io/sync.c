@@ -35,9 +35,16 @@ static int flush_once(struct inode *inode, bool *again)
 	error = filemap_fdatawrite_range(inode->i_mapping, 0, LLONG_MAX);
 	if (error == -EINTR)
 		return error;
+	/*
+	 * No dirty tag does not mean that nobody has the bytes: a cutter takes the tag away before they are in a unit.
+	 * When it has gone, they are in one, or dirty again.
+	 */
+	if (mutex_lock_killable(&io->cut_lock))
+		return -EINTR;
 	spin_lock(&io->extent_lock);
 	id = io->unit_id;
 	spin_unlock(&io->extent_lock);
+	mutex_unlock(&io->cut_lock);
 	if (wait_event_killable(io->unit_wait, units_done(io, id) || weft_mount_dead(mount)))
 		return -EINTR;
 	if (weft_mount_dead(mount))

@@ -188,14 +188,16 @@ static bool slot_try(struct weft_mount *mount, bool small, bool sync)
 
 static int slot_get(struct weft_mount *mount, bool small, bool sync)
 {
-	long left = wait_event_killable_timeout(mount->io.wait, weft_mount_dead(mount) || slot_try(mount, small, sync),
+	bool got = false;
+	long left = wait_event_killable_timeout(mount->io.wait,
+						(got = slot_try(mount, small, sync)) || weft_mount_dead(mount),
 						WEFT_SLOT_TIMEOUT);
 
+	if (got)
+		return 0;
 	if (left < 0)
 		return -EINTR;
-	if (!left)
-		return -EAGAIN;
-	return 0;
+	return weft_mount_dead(mount) ? -EIO : -EAGAIN;
 }
 
 static void slot_put(struct weft_mount *mount, bool small)

@@ -116,6 +116,7 @@ static void late_resize(struct inode *inode, loff_t size, bool done)
 		weft_io_resize_end(inode, size, 0);
 	WRITE_ONCE(wi->in_doubt, false);
 	wake_up_var(&wi->in_doubt);
+	weft_io_settled(wi);
 }
 
 /* .abandoned: the change has happened, or has not. */
@@ -167,6 +168,7 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 	if (resize && !weft_request_left(req)) {
 		WRITE_ONCE(wi->in_doubt, false);
 		wake_up_var(&wi->in_doubt);
+		weft_io_settled(wi);
 	}
 	if (!error)
 		error = weft_answer_parse(req, tb);
