@@ -74,6 +74,8 @@ static bool get_admit(struct weft_get_job *job)
 		return false;
 	node->get_bytes += job->bytes;
 	job->admitted = true;
+	/* Waiting for its turn is nobody's fault. */
+	job->deadline = jiffies + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
 	return true;
 }
 
@@ -363,7 +365,9 @@ void weft_get_submit(struct weft_get *get)
 	}
 	spin_lock(&node->job_lock);
 	list_add_tail(&job->link, &node->gets);
-	admitted = list_empty(&node->gets_waiting) && get_admit(job);
+	/* The state is set before weft_get_abort() takes the lock: one of the two ends the job. */
+	job->abort = READ_ONCE(get->mount->state) != WEFT_MOUNT_LIVE;
+	admitted = job->abort || (list_empty(&node->gets_waiting) && get_admit(job));
 	if (!admitted)
 		list_add_tail(&job->waiting, &node->gets_waiting);
 	else

@@ -428,6 +428,8 @@ void weft_put_submit(struct weft_put *put)
 	}
 	spin_lock(&node->job_lock);
 	job->first_counter = atomic64_read(&put->mount->sid_counter);
+	/* The state is set before weft_put_abort() takes the lock: one of the two ends the job. */
+	job->abort = READ_ONCE(put->mount->state) != WEFT_MOUNT_LIVE;
 	list_add_tail(&job->link, &node->puts);
 	spin_unlock(&node->job_lock);
 	weft_put_job_kick(job);
