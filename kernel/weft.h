@@ -99,6 +99,7 @@ struct weft_mount {
 	enum weft_mount_state state;  /* WRITE_ONCE/READ_ONCE */
 	bool nl_joined, io_started;   /* how far the mount has come; for its end */
 	atomic64_t sid_counter;       /* next counter for a stored chunk */
+	atomic64_t names_changed;     /* late answers that changed names; see vfs/namei.c */
 
 	struct weft_nl_mount nl;      /* slots and requests */
 	struct weft_io_mount io;      /* budget, units under way */
@@ -113,7 +114,6 @@ struct weft_inode {
 	u32 flags;                    /* WEFT_AF_* */
 	char *target;                 /* of a symbolic link, or NULL: not read yet; set once */
 	struct timespec64 btime;
-	u64 answers_from;             /* of a directory: older answers (log index) are not cached; see vfs/namei.c */
 	bool readdir_plus;            /* of a directory: somebody looks at what READDIR brings */
 	bool bad;                     /* the daemon contradicts itself about this inode: every operation is -EIO */
 	bool in_doubt;                /* a change of size was sent and its waiter killed; see vfs/attr.c */

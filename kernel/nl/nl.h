@@ -105,6 +105,7 @@ struct weft_request {
 	u32 in_len;
 	u32 status;                           /* enum weft_status */
 	u64 applied;
+	s64 names_seen;                       /* late changes of names when it was made, vfs/namei.c */
 	struct completion done_wait;
 	/* async: runs on weft's WQ_MEM_RECLAIM queue, may sleep on memory */
 	void (*done)(struct weft_request *req);

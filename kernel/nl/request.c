@@ -104,6 +104,8 @@ struct weft_request *weft_request_alloc(struct weft_cluster *cluster, struct wef
 	INIT_WORK(&req->work, request_work);
 	req->cluster = cluster;
 	req->mount = mount;
+	if (mount)
+		req->names_seen = atomic64_read(&mount->names_changed);
 	req->op = op;
 	req->class = clamp_t(u8, class, 1, WEFT_CLASSES);
 	req->mutating = mount && op < ARRAY_SIZE(request_ops) && request_ops[op].mutating;

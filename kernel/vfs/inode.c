@@ -34,7 +34,6 @@ struct inode *weft_inode_alloc(struct super_block *sb)
 	wi->flags = 0;
 	wi->target = NULL;
 	wi->btime = (struct timespec64){};
-	wi->answers_from = 0;
 	wi->readdir_plus = false;
 	wi->bad = false;
 	wi->in_doubt = false;

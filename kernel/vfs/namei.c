@@ -4,11 +4,11 @@
  *
  * Names are cached without revalidation, which is right as long as every change of a directory goes
  * through this kernel and its outcome is known. It is not known when a waiter is killed whose
- * request a daemon has had already. When the answer comes, late_names() drops what is cached for
- * the names involved and raises weft_inode.answers_from of the directories to the answer's log
- * index: an answer that shows an older state, which may be on its way to be cached right then, is
- * asked for again. Who caches looks at answers_from after it has cached, who raises it drops names
- * after it has raised: one of the two sees the other.
+ * request a daemon has had already. When the answer comes, late_names() raises the mount's count of
+ * late changes and then drops what is cached for the names involved. An answer that was asked for
+ * before that may show the older state, and may be on its way to be cached right then: it is asked
+ * for again. Who caches looks at the count after it has cached, who raises it drops names after it
+ * has raised: one of the two sees the other.
  */
 #include <linux/namei.h>
 #include <linux/slab.h>
@@ -25,13 +25,13 @@ bool weft_name_valid(const char *name, size_t len)
 
 bool weft_dir_answer_stale(struct inode *dir, const struct weft_request *req)
 {
-	return req->applied < READ_ONCE(weft_inode(dir)->answers_from);
+	return req->names_seen != atomic64_read(&weft_mount(dir->i_sb)->names_changed);
 }
 
 /* --- Answers whose waiter was killed --- */
 
 /* The name below the directory may mean something else now. */
-static void late_name(struct super_block *sb, u64 parent, const char *name, size_t len, u64 applied)
+static void late_name(struct super_block *sb, u64 parent, const char *name, size_t len)
 {
 	struct inode *dir = weft_inode_find(sb, parent);
 	struct qstr qname = QSTR_INIT(name, len);
@@ -39,11 +39,6 @@ static void late_name(struct super_block *sb, u64 parent, const char *name, size
 
 	if (!dir)
 		return;
-	spin_lock(&dir->i_lock);
-	WRITE_ONCE(weft_inode(dir)->answers_from, max(weft_inode(dir)->answers_from, applied));
-	spin_unlock(&dir->i_lock);
-	/* Pairs with the barrier in names_cached(). */
-	smp_mb();
 	alias = d_find_any_alias(dir);
 	if (alias) {
 		qname.hash = full_name_hash(alias, name, len);
@@ -82,6 +77,9 @@ static void late_names(struct weft_request *req)
 	if (!req->status && !weft_answer_parse(req, tb))
 		for (size_t i = 0; i < ARRAY_SIZE(attrs); i++)
 			late_attr(sb, tb[attrs[i]]);
+	atomic64_inc(&req->mount->names_changed);
+	/* Pairs with the barrier in names_cached(). */
+	smp_mb();
 	/* Nobody sends it any more: it may be brought to the order of netlink's iterators. */
 	weft_payload_normalize(req->out, req->out_len);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -90,7 +88,7 @@ static void late_names(struct weft_request *req)
 
 		if (parent && name)
 			late_name(sb, get_unaligned_le64(nla_data(parent)), nla_data(name),
-				  nla_len(name), req->applied);
+				  nla_len(name));
 	}
 }
 

@@ -351,6 +351,7 @@ static int super_fill(struct super_block *sb, struct fs_context *fc)
 		weft_io_mount_exit(mount);
 		return error;
 	}
+	/* Pairs with the acquire of whoever ends the mount: with the mark io/ is there as well. */
 	smp_store_release(&mount->io_started, true);
 	/* Pairs with the change of state before mount_end(): one of the two sees the other. */
 	smp_mb();

@@ -50,6 +50,7 @@ static int symlink_read(struct inode *inode)
 static const char *symlink_get_link(struct dentry *dentry, struct inode *inode,
 				    struct delayed_call *done)
 {
+	/* Pairs with the release in weft_symlink_set(): with the pointer the text is there. */
 	const char *target = smp_load_acquire(&weft_inode(inode)->target);
 	int error;
 
@@ -58,7 +59,10 @@ static const char *symlink_get_link(struct dentry *dentry, struct inode *inode,
 	if (!dentry)
 		return ERR_PTR(-ECHILD);
 	error = weft_permitted(inode) ?: symlink_read(inode);
-	return error ? ERR_PTR(error) : smp_load_acquire(&weft_inode(inode)->target);
+	if (error)
+		return ERR_PTR(error);
+	/* Pairs as above. */
+	return smp_load_acquire(&weft_inode(inode)->target);
 }
 
 const struct inode_operations weft_symlink_iops = {
