@@ -23,6 +23,7 @@
 #define TXN_RECORDS 65536u
 #define TXN_AGE_NS  (2000 * MS)
 #define IDLE_NS     (100 * MS)
+#define PAUSE_NS 1000000000ull /* a turn that took longer was a pause of our own */
 #define SYNC_NS     (5000 * MS)
 #define FETCH_MAX   512u
 
@@ -229,7 +230,7 @@ static void apply_entry(struct meta_brain *brain, const struct rnode_entry *entr
 		struct cat_session *session = catalog_session(&brain->catalog, op->frame.session);
 
 		if (session)
-			session->renewed_ns = op->arrived_ns;
+			catalog_session_heard(session, op->arrived_ns);
 	}
 	run_op(brain, op);
 }
@@ -280,6 +281,20 @@ void *meta_fetch_main(void *arg)
 	pthread_mutex_destroy(&batch->lock);
 	free(batch);
 	return NULL;
+}
+
+/*
+ * While this thread did not look, nobody could be heard: its own pauses (a slow disk, a stopped or
+ * suspended machine) are no silence of the sessions.
+ */
+static void discard_pause(struct meta_brain *brain, u64 now)
+{
+	struct meta_catalog *catalog = &brain->catalog;
+
+	if (brain->turn_ns && now - brain->turn_ns > PAUSE_NS)
+		for (size_t i = 0; i < catalog->n_sessions; i++)
+			catalog->sessions[i].renewed_ns += now - brain->turn_ns;
+	brain->turn_ns = now;
 }
 
 /* ---- Commits and checkpoints ---- */
@@ -369,6 +384,7 @@ void *meta_brain_main(void *arg)
 
 	while (!brain->stop) {
 		op = meta_queue_take(&brain->queue, meta_clock_monotonic() + IDLE_NS);
+		discard_pause(brain, meta_clock_monotonic());
 		for (; op; op = next) {
 			next = op->next;
 			run_op(brain, op);

@@ -69,7 +69,7 @@ struct cat_volume {
 struct cat_session {
 	u64 session;
 	u64 volume;
-	u64 renewed_ns;        /* CLOCK_MONOTONIC */
+	u64 renewed_ns;        /* last heard of, CLOCK_MONOTONIC; see catalog_session_heard() */
 	u32 flags;
 	char *name;
 };
@@ -96,6 +96,16 @@ int catalog_update_group(struct meta_catalog *catalog, struct meta_state *state,
 int catalog_update_volume(struct meta_catalog *catalog, struct meta_state *state, u64 volume);
 int catalog_update_session(struct meta_catalog *catalog, struct meta_state *state, u64 session,
 			   bool ended);
+
+/*
+ * The session sent something that arrived then. Never backwards: what waited long in the log is
+ * applied behind what came later.
+ */
+static inline void catalog_session_heard(struct cat_session *session, u64 arrived_ns)
+{
+	if (arrived_ns > session->renewed_ns)
+		session->renewed_ns = arrived_ns;
+}
 
 /* NULL: there is none. */
 struct cat_host *catalog_host(const struct meta_catalog *catalog, u32 host);

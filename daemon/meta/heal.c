@@ -277,33 +277,51 @@ static int propose_healed(struct meta_brain *brain, const struct tlv *tlv)
 	return 0;
 }
 
-static void run_answer(struct meta_brain *brain, struct meta_op *op)
+/* Not the same again at once: it stays in the list for a moment, with nobody at it. */
+static void cool_down(struct running *running, u64 now)
 {
-	struct running *running = find_running(brain->heal, op->ask.offset);
+	running->client = 0;
+	running->started_ns = now;
+	running->cooling = true;
+}
+
+/* True if the worker made all that it was asked for; what it made counts in any case. */
+static int take_results(struct meta_brain *brain, const struct meta_op *op, bool *made)
+{
+	struct weft_c_task task;
 	struct tlv_reader reader;
 	struct tlv tlv;
 	int err = 0;
 
-	if (op->outcome.status != WEFT_ST_OK) {
-		log_debug("a rebuild failed: %s", status_text(op->outcome.status));
-		/*
-		 * It stays in the list for a moment, with nobody at it: not the same again at once.
-		 */
-		if (running) {
-			running->client = 0;
-			running->started_ns = op->arrived_ns;
-			running->cooling = true;
-		}
-		return;
-	}
-	if (running)
-		forget(brain->heal, running);
+	*made = false;
 	tlv_reader_init(&reader, op->payload, op->payload_len);
-	while (!err && tlv_next(&reader, &tlv) == 1)
-		if (tlv.type == WEFT_C_TASK)
-			err = propose_healed(brain, &tlv);
+	while (!err && tlv_next(&reader, &tlv) == 1) {
+		if (tlv.type != WEFT_C_TASK || tlv.len < sizeof(task))
+			continue;
+		memcpy(&task, tlv.data, sizeof(task));
+		*made = le32_to_cpu(task.status) == WEFT_ST_OK;
+		err = propose_healed(brain, &tlv);
+	}
+	return err;
+}
+
+static void run_answer(struct meta_brain *brain, struct meta_op *op)
+{
+	struct running *running;
+	bool made = false;
+	int err = 0;
+
+	if (op->outcome.status != WEFT_ST_OK)
+		log_debug("a rebuild failed: %s", status_text(op->outcome.status));
+	else
+		err = take_results(brain, op, &made);
 	if (err)
 		log_warn("the answer to a rebuild cannot be used: %s", strerror(-err));
+	running = find_running(brain->heal, op->ask.offset);
+	if (running && made)
+		forget(brain->heal, running);
+	else if (running)
+		cool_down(running, op->arrived_ns);
 }
 
 /* ---- The walk ---- */

@@ -45,16 +45,21 @@ static int propose_mount(struct meta_op *op, const struct cat_volume *volume)
 	return err;
 }
 
+static u64 silence(const struct cat_session *holder, u64 now)
+{
+	return now > holder->renewed_ns ? now - holder->renewed_ns : 0;
+}
+
 /* Somebody has it. True if it can be taken from him. */
 static bool is_expired(struct meta_brain *brain, const struct cat_session *holder, u64 now)
 {
-	return !holder || now - holder->renewed_ns > brain->settings.session_ns;
+	return !holder || silence(holder, now) > brain->settings.session_ns;
 }
 
 static void refuse_busy(struct meta_brain *brain, struct meta_op *op,
 			const struct cat_volume *volume, const struct cat_session *holder, u64 now)
 {
-	u64 silent = (now - holder->renewed_ns) / SECOND_NS;
+	u64 silent = silence(holder, now) / SECOND_NS;
 
 	meta_op_refuse(op, WEFT_ST_VOLUME_BUSY, WEFT_P_TEXT,
 		       "host %s has volume %s mounted and was heard of %llu s ago; unmount it "
@@ -69,7 +74,8 @@ void meta_run_mount(struct meta_brain *brain, struct meta_op *op)
 {
 	struct cat_volume *volume = catalog_volume_by_name(&brain->catalog, op->ask.name);
 	struct cat_session *holder;
-	u64 session, now = meta_clock_monotonic();
+	/* As of when it came: a renewal that waits behind it came later. */
+	u64 session, now = op->arrived_ns;
 	int err;
 
 	if (op->phase == MOUNT_MADE) {
@@ -135,7 +141,7 @@ void meta_run_renew(struct meta_brain *brain, struct meta_op *op)
 		session = catalog_session(&brain->catalog, id);
 		if (!session)
 			continue;
-		session->renewed_ns = op->arrived_ns;
+		catalog_session_heard(session, op->arrived_ns);
 		tlv_put_u64(&op->outcome.answer, WEFT_C_SESSION, id);
 	}
 }

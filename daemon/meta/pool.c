@@ -215,7 +215,7 @@ static struct cat_volume *session_volume(struct meta_brain *brain, struct meta_o
 		op->outcome.status = WEFT_ST_SESSION_LOST;
 		return NULL;
 	}
-	session->renewed_ns = op->arrived_ns;
+	catalog_session_heard(session, op->arrived_ns);
 	return catalog_volume(&brain->catalog, session->volume);
 }
 

@@ -213,7 +213,7 @@ static void run_read(struct meta_brain *brain, struct meta_op *op)
 	int err;
 
 	if (session)
-		session->renewed_ns = op->arrived_ns;
+		catalog_session_heard(session, op->arrived_ns);
 	err = meta_read(&brain->state, op->frame.session, &op->ask, &op->outcome);
 	if (err)
 		meta_brain_fatal(brain, "reading", err);
@@ -351,18 +351,12 @@ const struct ctl_ops meta_server_ops = {
 void meta_server_push_map(struct meta_service *service, struct meta_op *op)
 {
 	struct meta_client *client = find_client(service, op->number);
-	struct meta_op *again;
 
 	if (!client || !client->conn)
 		return;
-	if (!ctl_push(client->conn, WEFT_CTL_MAP, op->payload, op->payload_len))
-		return;
-	again = meta_op_alloc(meta_run_watch);
-	if (!again)
-		return;
-	again->number = client->id;
-	again->frame.flags = WEFT_CTL_PUSH;
-	meta_queue_put(&service->brain->queue, again);
+	/* A map with a hole would take away what is there: who cannot take it begins anew. */
+	if (ctl_push(client->conn, WEFT_CTL_MAP, op->payload, op->payload_len))
+		ctl_close(client->conn);
 }
 
 /* The answer of a task: back to the brain. */

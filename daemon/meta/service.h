@@ -189,6 +189,7 @@ struct meta_brain {
 	u64 written_ns;      /* when the open transaction began */
 	u64 touched_ns;      /* when the last entry was applied */
 	u64 synced_ns;
+	u64 turn_ns;         /* when the last turn of the thread began */
 	unsigned int in_txn; /* entries */
 	bool disk_low, disk_critical;
 	bool stop;
