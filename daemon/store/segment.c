@@ -434,6 +434,11 @@ static int scan_apply(struct store_segments *segments, const struct store_scan_r
 	return was_live ? store_index_del(segments->index, &record->key) : 0;
 }
 
+/*
+ * What a run before this one wrote may stand in the page cache and nowhere else. What is taken for
+ * stored has to be: made durable first, then read from the disk rather than from the cache, which
+ * keeps pages that could not be written.
+ */
 static int read_whole(int dir, const char *name, uint8_t *bytes, size_t size)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
@@ -442,6 +447,9 @@ static int read_whole(int dir, const char *name, uint8_t *bytes, size_t size)
 
 	if (fd < 0)
 		return -errno;
+	if (fdatasync(fd))
+		err = -errno;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	while (got < size && !err) {
 		ssize_t n = pread(fd, bytes + got, size - got, (off_t)got);
 
@@ -531,6 +539,8 @@ static int segments_catch_up(struct store_segments *segments)
 
 	if (err)
 		return err;
+	if (fsync(segments->dir))
+		return -errno;
 	segments->small_shards = state.shards;
 	for (size_t i = 0; i < segments->n; i++) {
 		segments->list[i].dead = store_index_dead(segments->index, segments->list[i].id);
@@ -542,7 +552,8 @@ static int segments_catch_up(struct store_segments *segments)
 
 		if (segment->id < state.segment)
 			continue;
-		if (segment->id == state.segment && state.offset > from)
+		/* A file shorter than what was seen of it lost its end with the power. */
+		if (segment->id == state.segment && state.offset > from && state.offset <= segment->size)
 			from = state.offset;
 		if (from >= segment->size)
 			continue;
