@@ -147,6 +147,17 @@ static void handle_error(struct bridge *bridge, const struct nlmsghdr *msg)
 		bridge_stop(bridge, WEFTD_EXIT_FATAL);
 		return;
 	}
+	/*
+	 * The answers that were in it are lost to us. Whoever binds next is given their requests
+	 * again, and the metadata service knows the repeats.
+	 */
+	if (mnl_nlmsg_get_payload_len(msg) >= sizeof(*err) + sizeof(*genl) && genl->cmd == WEFT_CMD_FETCH &&
+	    err->error != -EAGAIN) {
+		log_error("the kernel did not take answers: %s: %s; starting anew", extack_text(msg, err),
+			  strerror(-err->error));
+		bridge_stop(bridge, 1);
+		return;
+	}
 	if (log_limit(&limit, 20, 10))
 		log_warn("the kernel refused command %d: %s%s%s",
 			 mnl_nlmsg_get_payload_len(msg) >= sizeof(*err) + sizeof(*genl) ? genl->cmd : -1,
@@ -227,6 +238,11 @@ static void poll_tick(uv_timer_t *timer)
 
 	if (bridge->nl.bound)
 		bridge->nl.ready = true;
+	else if (bridge->leader.ready)
+		bridge_bind(bridge);
+	/* What the connection had no room for. */
+	if (bridge->leader.ready)
+		bridge_upcall_resend(bridge);
 }
 
 int bridge_netlink_open(struct bridge *bridge)

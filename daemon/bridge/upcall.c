@@ -71,7 +71,8 @@ static void send_fetch(struct bridge *bridge)
 		bridge->nl.ready = false; /* the kernel says so again when it has more */
 		bridge->upcalls.held_back = request_class < WEFT_CLASSES;
 	}
-	bridge_netlink_send(bridge, "take answers");
+	if (bridge_netlink_send(bridge, "take answers"))
+		bridge_stop(bridge, 1);
 }
 
 static void flush(uv_prepare_t *prepare)
