@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Invariants 1 and 6: the bridge, a store and the metadata server are killed with SIGKILL while files are written, and
+# started again. No program sees an error, and what was synced is there.
+# weft-vm: timeout=400
+set -euo pipefail
+
+cluster=$(dirname "$(readlink -f "$0")")/../../guest/cluster.sh
+reference=$(mktemp -d)
+trap 'rm -rf "$reference"' EXIT
+
+head -c $((8 << 20)) /dev/urandom >"$reference/large"
+for i in {1..30}; do head -c $((i * 1000)) "$reference/large" >"$reference/small.$i"; done
+
+# Copies in a loop while VICTIM is killed and started; the last copy is compared.
+copy_while_killing() { # VICTIM
+	local folder=$1 copy
+	mkdir "$folder"
+	(
+		for file in "$reference"/*; do
+			cp "$file" "$folder/"
+			sync "$folder/${file##*/}"
+		done
+	) &
+	copy=$!
+	sleep 2	# in the middle of it, wherever that is
+	"$cluster" kill "$1"
+	"$cluster" start "$1"
+	wait $copy || { echo "the copy failed when $1 was killed"; exit 1; }
+	echo 3 >/proc/sys/vm/drop_caches
+	for file in "$reference"/*; do
+		cmp "$file" "$folder/${file##*/}"
+	done
+	echo "ok: $1 was killed and nobody noticed"
+}
+
+copy_while_killing bridge
+copy_while_killing 3
+copy_while_killing meta
+"$cluster" wait stores=9 --timeout 60
