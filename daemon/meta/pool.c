@@ -234,6 +234,18 @@ void meta_run_group(struct meta_brain *brain, struct meta_op *op)
 			       (unsigned long long)op->ask.group);
 }
 
+/* A leader that has just begun has not heard of all stores yet: that is no answer to act upon. */
+static void refuse_too_few(struct meta_brain *brain, struct meta_op *op,
+			   const struct cat_volume *volume, unsigned int up)
+{
+	bool begun = brain->now_ns < brain->leader_since_ns + brain->settings.down_ns;
+
+	meta_op_refuse(op, begun ? WEFT_ST_OVERLOADED : WEFT_ST_NO_GROUP, WEFT_P_TEXT,
+		       "volume %s wants at least %u stores to write to and %u can be used; start "
+		       "the stores that are down",
+		       volume->name, 1 + le32_to_cpu(volume->info.m), up);
+}
+
 void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 {
 	struct cat_volume *volume = session_volume(brain, op);
@@ -256,10 +268,7 @@ void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 	}
 	err = collect(brain, op->ask.avoid, op->ask.avoids, &up);
 	if (!err && !fit_width(volume, up, &k, &m)) {
-		meta_op_refuse(op, WEFT_ST_NO_GROUP, WEFT_P_TEXT,
-			       "volume %s wants at least %u stores to write to and %u can be used; "
-			       "start the stores that are down",
-			       volume->name, 1 + le32_to_cpu(volume->info.m), up);
+		refuse_too_few(brain, op, volume, up);
 		return;
 	}
 	group = err ? NULL : find_group(brain, volume->volume, k, m, op->ask.avoid, op->ask.avoids);

@@ -279,7 +279,11 @@ int weft_group_del(struct weft_cluster *cluster, u64 id)
 
 /* --- asking ------------------------------------------------------------------------------------------------------------ */
 
-static int ask_errno(u32 status)
+/*
+ * Too few stores is no end while somebody may bring them back: what is dirty is parked. It is one where the volume says
+ * that it would rather have the error.
+ */
+static int ask_errno(u32 status, const struct weft_mount *mount)
 {
 	switch (status) {
 	case WEFT_ST_OK:
@@ -291,7 +295,7 @@ static int ask_errno(u32 status)
 	case WEFT_ST_STALE:
 		return -ENOENT;
 	case WEFT_ST_NO_GROUP:
-		return -EIO;
+		return mount && mount->flags & WEFT_VF_DEGRADED_REFUSE ? -EIO : -EAGAIN;
 	default:
 		return -EAGAIN;
 	}
@@ -319,7 +323,7 @@ static void ask_end(struct group_ask *ask, int error, u64 id)
 static void ask_answered(struct weft_request *req)
 {
 	const struct nlattr *tb[WEFT_P_NR];
-	int error = ask_errno(req->status);
+	int error = ask_errno(req->status, req->mount);
 	u64 id = 0;
 
 	if (!error)

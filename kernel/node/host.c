@@ -67,9 +67,15 @@ struct weft_host *weft_host_of_store(struct weft_cluster *cluster, u32 store)
 	return host;
 }
 
+/*
+ * What the daemon says of a host counts where there is no connection: one that stands knows better. A metadata server
+ * that has just begun calls everybody down whom it has not heard yet.
+ */
 bool weft_host_usable(const struct weft_host *host)
 {
-	if (READ_ONCE(host->gone) || READ_ONCE(host->state) == WEFT_HOST_DOWN)
+	if (READ_ONCE(host->gone))
+		return false;
+	if (READ_ONCE(host->state) == WEFT_HOST_DOWN && !READ_ONCE(host->lanes[WEFT_LANE_BULK].conn))
 		return false;
 	return !READ_ONCE(host->avoid) || time_after_eq(jiffies, READ_ONCE(host->avoid_until));
 }
