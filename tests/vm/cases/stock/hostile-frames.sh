@@ -4,7 +4,7 @@
 # Invariant 6: garbage, half frames and many idle connections on the ports of stores and of the metadata server. They go on.
 set -euo pipefail
 
-address=198.18.1.1
+address=198.18.1.2
 meta=198.18.0.1
 
 for port in "$address/7412" "$meta/7411"; do

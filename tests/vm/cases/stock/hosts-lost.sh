@@ -16,7 +16,7 @@ counter() { awk -v name="$1" '/ mounted on /{ weft = $0 ~ "/mnt/weft " } weft &&
 forget() { echo 3 >/proc/sys/vm/drop_caches; }
 seconds() { # LIMIT COMMAND...: it ends well, before that
 	local start=$EPOCHREALTIME limit=$1
-	"${@:2}"
+	"${@:2}" || return
 	awk -v a="$start" -v b="$EPOCHREALTIME" -v limit="$limit" -v what="${*:2}" \
 		'BEGIN { printf "%s: %.1f s\n", what, b - a; exit b - a > limit }'
 }
