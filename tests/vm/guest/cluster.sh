@@ -49,6 +49,8 @@ configure() { # NAME, the rest of the file from stdin
 # The group id is the process id: killing the group kills supervisor and roles at once.
 start_host() { # NAME
 	local host=$1
+	# Not in the caller's folder: that may be on the volume, which could not be unmounted then.
+	cd /
 	setsid nsenter --net="/run/netns/weft-$host" weftd --config "$state/$host.conf" >>"$state/$host.log" 2>&1 &
 	echo $! >"$state/$host.pid"
 }
