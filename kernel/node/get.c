@@ -19,6 +19,9 @@
 #define BYTES_MIN (16ull << 20)
 #define BYTES_MAX (256ull << 20)
 
+/* Of the list of missing shards: the sentence around it fits an event with it (obs/event.c). */
+#define MISSING_TEXT_MAX 512
+
 static u64 get_bytes_max(void)
 {
 	return clamp((u64)totalram_pages() << PAGE_SHIFT >> 6, BYTES_MIN, BYTES_MAX);
@@ -108,45 +111,81 @@ static const char *state_text(const struct weft_get_shard *shard)
 	return shard->state == WEFT_GET_PENDING ? "no answer" : weft_status_text(shard->status);
 }
 
-/* Which shards are missing, and on which stores and hosts they should be. */
-static void get_missing_print(const struct weft_get_job *job, const struct weft_get_band *band, char *text, size_t size)
+/* One whose answer is awaited counts as missing only when the time for it is over. */
+static bool shard_missing(const struct weft_get_job *job, const struct weft_get_shard *shard)
+{
+	switch (shard->state) {
+	case WEFT_GET_AWAY:
+	case WEFT_GET_LOST:
+		return true;
+	case WEFT_GET_PENDING:
+		return time_after_eq(jiffies, job->deadline);
+	default:
+		return false;
+	}
+}
+
+static void shard_print(const struct weft_get_job *job, const struct weft_get_shard *shard, unsigned int index,
+		       char *text, size_t size)
 {
 	const struct weft_chunk *chunk = job->get->chunk;
+	u32 store = job->group->slots[index];
+	struct weft_host *host;
+
+	for (unsigned int i = 0; i < chunk->n_exceptions; i++)
+		if (chunk->exceptions[i].index == index)
+			store = chunk->exceptions[i].store;
+	if (store == WEFT_STORE_NONE) {
+		scnprintf(text, size, "%u (not rebuilt yet)", index);
+		return;
+	}
+	host = weft_host_of_store(job->cluster, store);
+	scnprintf(text, size, "%u on store %u, host %s (%s)", index, store, host ? host->name : "unknown",
+		  state_text(shard));
+	if (host)
+		weft_host_put(host);
+}
+
+/*
+ * Which shards are missing, and on which stores and hosts they should be; returns how many. Those that do not fit in
+ * @size bytes are counted at the end of the text.
+ */
+static unsigned int missing_print(const struct weft_get_job *job, const struct weft_get_band *band, char *text,
+				  size_t size)
+{
+	const size_t room = size - sizeof("; and 31 more");
+	unsigned int n = 0, left_out = 0;
 	size_t len = 0;
+	char one[96];
 
 	text[0] = '\0';
 	for (unsigned int i = 0; i < job->layout.k + job->layout.m; i++) {
-		const struct weft_get_shard *shard = &band->shards[i];
-		u32 store = job->group->slots[i];
-		struct weft_host *host;
-
-		if (shard->state == WEFT_GET_HAVE)
+		if (!shard_missing(job, &band->shards[i]))
 			continue;
-		for (unsigned int j = 0; j < chunk->n_exceptions; j++)
-			if (chunk->exceptions[j].index == i)
-				store = chunk->exceptions[j].store;
-		host = weft_host_of_store(job->cluster, store);
-		len += scnprintf(text + len, size - len, "%s%u on store %u, host %s (%s)", len ? "; " : "", i, store,
-				 host ? host->name : "unknown", state_text(shard));
-		if (host)
-			weft_host_put(host);
+		n++;
+		shard_print(job, &band->shards[i], i, one, sizeof(one));
+		if (!left_out && len + strlen(one) + 2 < room)
+			len += scnprintf(text + len, room - len, "%s%s", len ? "; " : "", one);
+		else
+			left_out++;
 	}
+	if (left_out)
+		scnprintf(text + len, size - len, "; and %u more", left_out);
+	return n;
 }
 
 static void get_event(const struct weft_get_job *job, const struct weft_get_band *band)
 {
 	const struct weft_get *get = job->get;
 	const struct weft_chunk *chunk = get->chunk;
-	const size_t size = 1024;
-	char *missing = kmalloc(size, WEFT_NODE_GFP);
+	unsigned int n;
+	char text[MISSING_TEXT_MAX];
 
-	if (missing)
-		get_missing_print(job, band, missing, size);
+	n = missing_print(job, band, text, sizeof(text));
 	weft_event(job->cluster, WEFT_EVENT_READ_FAILED, job->mount->session, get->ino, get->file_offset, chunk->group,
-		   "%u bytes at %llu of inode %llu cannot be read: chunk %llu:%llu (sid %llx.%llx) needs %u of its %u shards; missing: %s. They can be read again when enough of these stores are back.",
+		   "%u bytes at %llu of inode %llu cannot be read until more of its stores are back: chunk %llu:%llu (sid %llx.%llx) needs %u of its %u shards, and %u are missing: %s",
 		   get->length, get->file_offset, get->ino, chunk->group, chunk->number, chunk->sid_session,
-		   chunk->sid_counter, chunk->k, chunk->k + chunk->m, missing ?: "no memory for the list");
-	kfree(missing);
+		   chunk->sid_counter, chunk->k, chunk->k + chunk->m, n, text);
 }
 
 static void get_end(struct weft_get_job *job, int error)

@@ -9,7 +9,8 @@
 #include "nl/generated.h"
 #include "weft.h"
 
-#define EVENT_TEXT_MAX 512
+/* A line of the kernel's log holds less than 1024 bytes, with its head. */
+#define EVENT_TEXT_MAX 800
 
 static struct sk_buff *event_message(struct weft_cluster *cluster, u32 event, u64 session, u64 ino,
 				     u64 offset, u64 group, const char *text)
