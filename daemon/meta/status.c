@@ -222,9 +222,11 @@ static void say_losses(struct meta_brain *brain, const struct tally *tally, json
 
 	if (tally->groups_unreadable)
 		say(list, "chunks: some cannot be read; any further loss may be for good");
+	else if (!tally->least_up)
+		say(list, "chunks: the next store that fails makes some unreadable until it is back");
 	else if (tally->least_up < WEFT_SHARDS_MAX)
-		say(list, "chunks: any %u more stores may fail and all can still be read%s",
-		    tally->least_up, brain->state.counters.missing ? ", less what is missing" : "");
+		say(list, "chunks: any %u more store%s may fail and all can still be read%s",
+		    tally->least_up, tally->least_up > 1 ? "s" : "", brain->state.counters.missing ? ", less what is missing" : "");
 	if (voters > 2)
 		say(list, "metadata: %u of its %u servers", (voters - 1) / 2, voters);
 	else if (voters == 2)
