@@ -144,16 +144,19 @@ static void timed_out(uv_timer_t *timer)
 	finish(dial, WEFT_ST_TIMEDOUT);
 }
 
+/*
+ * No TCP_USER_TIMEOUT: the module watches its connections, and unlike TCP it does not take a pause of this machine for the
+ * silence of a host.
+ */
 static int start_line(struct line *line, const struct sockaddr_storage *sockaddr, socklen_t len)
 {
-	int on = 1, timeout = 5000, ret;
+	int on = 1, ret;
 
 	line->fd = socket(sockaddr->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (line->fd < 0)
 		return -errno;
 	if (sockaddr->ss_family != AF_UNIX) {
 		setsockopt(line->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		setsockopt(line->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 		setsockopt(line->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	}
 	if (connect(line->fd, (const struct sockaddr *)sockaddr, len) && errno != EINPROGRESS)

@@ -19,6 +19,8 @@
 #define BYTES_MIN (16ull << 20)
 #define BYTES_MAX (256ull << 20)
 
+#define TICK HZ
+
 /* Of the list of missing shards: the sentence around it fits an event with it (obs/event.c). */
 #define MISSING_TEXT_MAX 512
 
@@ -56,14 +58,29 @@ static void get_timer(struct work_struct *work)
 	weft_get_job_put(job);
 }
 
+/* Never longer than TICK: that it ran much later than it should says that nobody could have been heard meanwhile. */
 static void get_timer_set(struct weft_get_job *job, unsigned long when)
 {
-	long delay = (long)(when - jiffies);
+	long delay = min((long)(when - jiffies), (long)TICK);
 
+	job->wakes_at = jiffies + delay;
 	weft_get_job_get(job);
 	/* Already set: it keeps the reference that it has. */
 	if (mod_delayed_work(weft_node_wq, &job->timer, max(delay, 1L)))
 		weft_get_job_put(job);
+}
+
+/*
+ * A pause of this machine (suspended, stopped, an emulated processor that got no time) counts neither as time that hosts
+ * were given nor as time that the reader has waited for them.
+ */
+static void get_discard_pause(struct weft_get_job *job)
+{
+	unsigned long now = jiffies;
+
+	if (time_after(now, job->wakes_at + TICK))
+		job->deadline += now - job->wakes_at;
+	job->wakes_at = now;
 }
 
 /* --- room ------------------------------------------------------------------------------------------------------------- */
@@ -78,7 +95,8 @@ static bool get_admit(struct weft_get_job *job)
 	node->get_bytes += job->bytes;
 	job->admitted = true;
 	/* Waiting for its turn is nobody's fault. */
-	job->deadline = jiffies + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+	job->wakes_at = jiffies;
+	job->deadline = job->wakes_at + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
 	return true;
 }
 
@@ -307,7 +325,7 @@ static void get_work(struct work_struct *work)
 {
 	struct weft_get_job *job = container_of(work, struct weft_get_job, work);
 	unsigned int nofs = memalloc_nofs_save();
-	unsigned long next = job->deadline;
+	unsigned long next;
 	bool abort;
 	int ret;
 
@@ -319,6 +337,8 @@ static void get_work(struct work_struct *work)
 		if (abort)
 			get_end(job, -EINTR);
 		else if (job->admitted) {
+			get_discard_pause(job);
+			next = job->deadline;
 			ret = get_advance(job, &next);
 			if (ret)
 				get_end(job, min(ret, 0));

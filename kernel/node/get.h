@@ -68,6 +68,7 @@ struct weft_get_job {
 
 	bool over, asking, asked;
 	unsigned long deadline;       /* jiffies */
+	unsigned long wakes_at;       /* jiffies: its work item runs then, or before */
 	struct weft_group_waiter waiter;
 	struct weft_group *group;
 	struct weft_layout layout;

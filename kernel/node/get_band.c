@@ -163,9 +163,9 @@ static void shard_refused(struct weft_get_job *job, struct weft_get_shard *shard
 	const struct weft_rpc *rpc = &fetch->rpc;
 
 	if (rpc->error) {
-		bool down = READ_ONCE(rpc->host->state) == WEFT_HOST_DOWN;
+		bool gone = weft_host_gone_for_good(rpc->host);
 
-		shard_fail(shard, down ? WEFT_GET_LOST : WEFT_GET_AWAY, WEFT_ST_LOST_PEER);
+		shard_fail(shard, gone ? WEFT_GET_LOST : WEFT_GET_AWAY, WEFT_ST_LOST_PEER);
 		return;
 	}
 	switch (rpc->status) {

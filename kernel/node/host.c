@@ -22,6 +22,12 @@
 #define AVOID_MS     1000
 #define AVOID_MAX_MS 4000
 
+/*
+ * Heartbeats that a machine had no time to send or to hear make a host look down; it is back with the next one. After
+ * this time it is taken for what it looks like.
+ */
+#define DOWN_SURE (10 * HZ)
+
 static void host_upcall(struct work_struct *work);
 static void host_wait_over(struct work_struct *work);
 
@@ -78,6 +84,16 @@ bool weft_host_usable(const struct weft_host *host)
 	if (READ_ONCE(host->state) == WEFT_HOST_DOWN && !READ_ONCE(host->lanes[WEFT_LANE_BULK].conn))
 		return false;
 	return !READ_ONCE(host->avoid) || time_after_eq(jiffies, READ_ONCE(host->avoid_until));
+}
+
+bool weft_host_gone_for_good(struct weft_host *host)
+{
+	bool down;
+
+	spin_lock(&host->lock);
+	down = host->state == WEFT_HOST_DOWN && time_after(jiffies, host->down_at + DOWN_SURE);
+	spin_unlock(&host->lock);
+	return down;
 }
 
 /* --- connections come and go ------------------------------------------------------------------------------------------ */
@@ -248,7 +264,8 @@ static void host_upcall(struct work_struct *work)
 	host->upcalls = 0;
 	spin_unlock(&host->lock);
 
-	if (upcalls & UPCALL_FAILED)
+	/* News for the daemon that had the connection made; the next one has no use for it. */
+	if (upcalls & UPCALL_FAILED && weft_cluster_bound(host->cluster))
 		host_upcall_send(host, WEFT_REQ_HOST_FAILED, host_failed_answered);
 	if (upcalls & UPCALL_WANT && host_upcall_send(host, WEFT_REQ_HOST_WANT, host_want_answered))
 		host_waiting_fail(host, -EHOSTUNREACH);
@@ -328,6 +345,8 @@ static int host_describe(struct weft_cluster *cluster, struct weft_host *host, c
 			host->avoid = false;
 			host->failures = 0;
 		}
+		if (host->state != WEFT_HOST_DOWN && state == WEFT_HOST_DOWN)
+			host->down_at = jiffies;
 		WRITE_ONCE(host->state, state);
 		spin_unlock(&host->lock);
 	}

@@ -207,6 +207,7 @@ struct weft_host {
 	spinlock_t lock;
 	bool gone;
 	u32 state;                    /* enum weft_host_state, as the daemon says */
+	unsigned long down_at;        /* jiffies: since when it says DOWN */
 	struct weft_lane lanes[WEFT_LANES];
 	struct list_head conns;       /* all connections until they have ended */
 	bool wanted;                  /* HOST_WANT was sent and no connection has come yet */
@@ -236,6 +237,8 @@ struct weft_host *weft_host_of_store(struct weft_cluster *cluster, u32 store);
 
 /* Whether there is reason to believe that a request would get there. */
 bool weft_host_usable(const struct weft_host *host);
+/* Down for so long that a read which cannot do without it fails now instead of waiting for its return. */
+bool weft_host_gone_for_good(struct weft_host *host);
 /* A request waits in a lane: ask the daemon for a connection. host->lock held. */
 void weft_host_want(struct weft_host *host);
 /* A connection broke: remember, and tell the daemon. host->lock held. */
