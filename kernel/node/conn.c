@@ -48,6 +48,7 @@ struct weft_conn *weft_conn_alloc(struct weft_host *host, enum weft_lane_kind ki
 	conn->next_id = 1;
 	conn->used_at = jiffies;
 	conn->rx_moved = jiffies;
+	conn->served = jiffies;
 	conn->tx_moved = jiffies;
 	mutex_init(&conn->tx_lock);
 	mutex_init(&conn->rx_lock);
@@ -296,6 +297,8 @@ void weft_conn_finish(struct weft_conn *conn, struct weft_rpc *rpc, int error)
 	sent = rpc->sent;
 	if (!sent)
 		rpc->detached = true;
+	if (rpc->request.op != WEFT_OP_PING)
+		WRITE_ONCE(conn->served, jiffies);
 	if (conn->state != WEFT_CONN_DEAD && !(list_empty(&conn->urgent) && list_empty(&conn->queue)))
 		queue_work(weft_conn_wq, &conn->tx_work);
 	spin_unlock(&host->lock);

@@ -79,7 +79,7 @@ static void get_discard_pause(struct weft_get_job *job)
 	unsigned long now = jiffies;
 
 	if (time_after(now, job->wakes_at + TICK))
-		job->deadline += now - job->wakes_at;
+		job->moved += now - job->wakes_at;
 	job->wakes_at = now;
 }
 
@@ -95,8 +95,7 @@ static bool get_admit(struct weft_get_job *job)
 	node->get_bytes += job->bytes;
 	job->admitted = true;
 	/* Waiting for its turn is nobody's fault. */
-	job->wakes_at = jiffies;
-	job->deadline = job->wakes_at + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+	job->moved = job->wakes_at = jiffies;
 	return true;
 }
 
@@ -137,7 +136,7 @@ static bool shard_missing(const struct weft_get_job *job, const struct weft_get_
 	case WEFT_GET_LOST:
 		return true;
 	case WEFT_GET_PENDING:
-		return time_after_eq(jiffies, job->deadline);
+		return time_after_eq(jiffies, weft_get_deadline(job));
 	default:
 		return false;
 	}
@@ -298,7 +297,7 @@ static int get_advance(struct weft_get_job *job, unsigned long *next)
 	if (!job->group) {
 		ret = get_group(job, next);
 		if (ret <= 0)
-			return ret < 0 || time_before(jiffies, job->deadline) ? ret : -EIO;
+			return ret < 0 || time_before(jiffies, weft_get_deadline(job)) ? ret : -EIO;
 	}
 	for (unsigned int i = 0; i < job->n_bands; i++) {
 		struct weft_get_band *band = &job->bands[i];
@@ -310,7 +309,7 @@ static int get_advance(struct weft_get_job *job, unsigned long *next)
 			weft_get_band_end(job, band);
 			continue;
 		}
-		if (ret == 0 && time_after_eq(jiffies, job->deadline))
+		if (ret == 0 && time_after_eq(jiffies, weft_get_deadline(job)))
 			ret = -EIO;
 		if (ret == -EIO)
 			get_event(job, band);
@@ -338,7 +337,7 @@ static void get_work(struct work_struct *work)
 			get_end(job, -EINTR);
 		else if (job->admitted) {
 			get_discard_pause(job);
-			next = job->deadline;
+			next = weft_get_deadline(job);
 			ret = get_advance(job, &next);
 			if (ret)
 				get_end(job, min(ret, 0));
@@ -397,7 +396,7 @@ static struct weft_get_job *get_job_alloc(struct weft_get *get)
 	INIT_LIST_HEAD(&job->waiter.link);
 	INIT_WORK(&job->work, get_work);
 	INIT_DELAYED_WORK(&job->timer, get_timer);
-	job->deadline = jiffies + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+	job->moved = job->wakes_at = jiffies;
 	err = get_plan(job);
 	if (err) {
 		kfree(job);

@@ -67,7 +67,7 @@ struct weft_get_job {
 	bool answered;                /* .waiter was woken */
 
 	bool over, asking, asked;
-	unsigned long deadline;       /* jiffies */
+	unsigned long moved;          /* jiffies: when something last went forward */
 	unsigned long wakes_at;       /* jiffies: its work item runs then, or before */
 	struct weft_group_waiter waiter;
 	struct weft_group *group;
@@ -76,6 +76,15 @@ struct weft_get_job {
 	unsigned int n_bands;
 	struct weft_get_band bands[WEFT_BANDS_MAX];
 };
+
+/*
+ * When a job that has not moved is given up, jiffies. Not when it began counts: a cluster that is busy answers one after
+ * the other. It ends all the same: a request that is passed over for a minute breaks its connection (conn.c).
+ */
+static inline unsigned long weft_get_deadline(const struct weft_get_job *job)
+{
+	return job->moved + msecs_to_jiffies(WEFT_JOB_TIMEOUT_MS);
+}
 
 /* get.c */
 void weft_get_job_get(struct weft_get_job *job);

@@ -201,6 +201,7 @@ static void fetch_ended(struct weft_get_job *job, struct weft_get_fetch *fetch)
 		return;
 	if (!rpc->error && rpc->status == WEFT_ST_OK) {
 		if (buf_good(rpc->in)) {
+			job->moved = jiffies;
 			shard->state = WEFT_GET_HAVE;
 			return;
 		}
@@ -238,8 +239,7 @@ struct band_view {
 
 static void view_pending(struct band_view *view, struct weft_get_fetch *fetch, u32 bit)
 {
-	unsigned long moved = jiffies;
-	u64 age = weft_rpc_waited(&fetch->rpc, &moved);
+	u64 age = weft_rpc_waited(&fetch->rpc, &fetch->job->moved);
 
 	if (age >= fetch->late_usec) {
 		view->late |= bit;
@@ -424,7 +424,7 @@ static int band_ask_wanted(struct weft_get_job *job, struct weft_get_band *band)
 /* Fewer than k can come. Those that are away are asked again after a while. Returns 0 to wait, or -EIO. */
 static int band_wait_away(struct weft_get_job *job, struct weft_get_band *band, u32 away, unsigned long *next)
 {
-	if (!away || time_after_eq(jiffies, job->deadline))
+	if (!away || time_after_eq(jiffies, weft_get_deadline(job)))
 		return -EIO;
 	if (!band->retries) {
 		band->retries = 1;

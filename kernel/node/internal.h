@@ -177,7 +177,8 @@ bool weft_rpc_leave(struct weft_rpc *rpc);
 
 /*
  * For how long, in microseconds, this host has kept it waiting. A request in a queue that moves waits for those before it,
- * not for the host: then it is the time since something moved. *@moved becomes the jiffies of that, if they are later.
+ * not for the host: then it is the time since something moved. *@moved becomes the jiffies of that, if they are later; for a
+ * GET that was sent also those of the last answer to somebody else, because answers queue up as well.
  */
 u64 weft_rpc_waited(struct weft_rpc *rpc, unsigned long *moved);
 
@@ -320,6 +321,7 @@ struct weft_conn {
 	struct weft_wire_hello rx_hello;
 	void *rx_sink;                /* a page that nobody reads */
 	unsigned long rx_moved;       /* jiffies: bytes came */
+	unsigned long served;         /* jiffies: an answer other than to PING, or bytes of one, came */
 
 	struct delayed_work tick_work;
 	struct work_struct end_work;

@@ -140,6 +140,8 @@ static int rx_step(struct weft_conn *conn, const char **why)
 		}
 		conn->rx_at += ret;
 		WRITE_ONCE(conn->rx_moved, jiffies);
+		if (conn->rx_payload)
+			WRITE_ONCE(conn->served, jiffies);
 	} else {
 		ret = 0;
 	}

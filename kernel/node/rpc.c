@@ -54,20 +54,23 @@ u64 weft_rpc_waited(struct weft_rpc *rpc, unsigned long *moved)
 {
 	struct weft_host *host = rpc->host;
 	const struct weft_conn *conn;
+	unsigned long last = *moved;
 	s64 waited;
 
 	spin_lock(&host->lock);
 	conn = rpc->conn;
 	waited = ktime_us_delta(ktime_get(), rpc->started);
 	if (conn && (rpc->state == WEFT_RPC_QUEUED || (rpc->state == WEFT_RPC_FLIGHT && !rpc->sent))) {
-		unsigned long last = READ_ONCE(conn->tx_moved);
-
+		last = READ_ONCE(conn->tx_moved);
 		if (time_after(READ_ONCE(conn->rx_moved), last))
 			last = READ_ONCE(conn->rx_moved);
 		waited = min_t(s64, waited, jiffies_to_usecs(jiffies - last));
-		if (time_after(last, *moved))
-			*moved = last;
+	} else if (conn && rpc->state == WEFT_RPC_FLIGHT && rpc->request.op == WEFT_OP_GET) {
+		/* Its answer comes behind those to others: late it may be, but its host works. */
+		last = READ_ONCE(conn->served);
 	}
+	if (time_after(last, *moved))
+		*moved = last;
 	spin_unlock(&host->lock);
 	return max_t(s64, waited, 0);
 }
