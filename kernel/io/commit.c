@@ -10,8 +10,10 @@
  *   - An inline COMMIT goes alone; of a file that is inline no extents go without those that begin at 0, because the
  *     metadata service drops the inline content with them.
  *   - The answer's extents are in the cache before the folios end writeback.
- *   - A COMMIT that does not move gives its folios back (weft_commit_watch) but stays under way, and the next one of the inode
- *     waits for it: the answer may yet come. weft_io_mount.commit_sem keeps watch and answers apart.
+ *   - A COMMIT that does not move gives its folios back (weft_commit_watch_work) but stays under way, and the next one of the
+ *     inode waits for it: the answer may yet come. weft_io_mount.commit_sem keeps watch and answers apart.
+ *   - No unit stays ready, and its folios under writeback, unless something that moves is going to take it: a COMMIT that is
+ *     not .stalled, or of an inline file the unit that begins at 0. What would stay goes back: see weft_commit_stuck().
  *   - weft_commit_job.inode is NULL when the inode went before the answer. A COMMIT whose answer is being worked in
  *     (.running), or that has units which are not detached, keeps the inode.
  */
@@ -38,6 +40,7 @@ struct weft_commit_job {
 	unsigned long started;     /* jiffies */
 	bool is_inline;
 	bool running;
+	bool stalled;              /* under extent_lock: no unit waits for it */
 };
 
 static struct weft_commit_job *commit_alloc(struct weft_inode *inode)
@@ -107,6 +110,7 @@ static bool commit_gather(struct weft_io_inode *io, struct weft_commit_job *comm
 	commit->n_units = 0;
 	commit->n_runs = 0;
 	commit->is_inline = false;
+	commit->stalled = false;
 	unit = commit_may_go(io) ? ready_first(io) : NULL;
 	if (!unit)
 		return false;
@@ -123,6 +127,35 @@ static bool commit_gather(struct weft_io_inode *io, struct weft_commit_job *comm
 		commit_take(commit, unit);
 	}
 	return true;
+}
+
+/* With extent_lock held: the unit that an inline file's others have to go with may still become ready. */
+static bool first_may_come(const struct weft_io_inode *io)
+{
+	const struct weft_unit *unit;
+
+	list_for_each_entry(unit, &io->units, link)
+		if (!unit->runs[0].pos && unit->state < WEFT_UNIT_READY)
+			return true;
+	return false;
+}
+
+void weft_commit_stuck(struct weft_io_inode *io, struct list_head *stuck)
+{
+	lockdep_assert_held(&io->extent_lock);
+	if (io->commit ? io->commit->stalled : !commit_may_go(io) || !first_may_come(io))
+		list_splice_tail_init(&io->ready, stuck);
+}
+
+/* They are ready and in nobody's list any more; the last one lets the inode go. */
+static void units_return(struct list_head *units)
+{
+	struct weft_unit *unit, *next;
+
+	list_for_each_entry_safe(unit, next, units, ready_link) {
+		list_del_init(&unit->ready_link);
+		weft_unit_return(unit, -EAGAIN);
+	}
 }
 
 /* --- the size ------------------------------------------------------------------------------------------------------------ */
@@ -300,6 +333,12 @@ static void add_head(struct weft_request *req, struct weft_inode *inode, struct 
 	weft_request_add(req, WEFT_P_COMMIT, &head, sizeof(head));
 }
 
+static void watch_kick(struct weft_mount *mount)
+{
+	if (!READ_ONCE(mount->io.stopping))
+		queue_delayed_work(mount->io.wq, &mount->io.watch, WEFT_PARK_TIME);
+}
+
 /* Under way: the watch sees it. */
 static void commit_list_add(struct weft_commit_job *commit)
 {
@@ -344,7 +383,7 @@ static int commit_send(struct weft_commit_job *commit)
 		add_units(req, commit);
 
 	commit_list_add(commit);
-	weft_due_kick(mount, WEFT_PARK_TIME);
+	watch_kick(mount);
 	error = weft_request_submit(req);
 	if (error) {
 		set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
@@ -457,6 +496,7 @@ static void commit_failure(struct weft_commit_job *commit, int error)
 static bool commit_next(struct weft_commit_job *commit)
 {
 	struct weft_inode *inode = commit->inode;
+	LIST_HEAD(stuck);
 
 	if (inode) {
 		spin_lock(&inode->io.extent_lock);
@@ -465,9 +505,11 @@ static bool commit_next(struct weft_commit_job *commit)
 			return true;
 		}
 		inode->io.commit = NULL;
+		weft_commit_stuck(&inode->io, &stuck);
 		wake_up_all(&inode->io.unit_wait);
 		spin_unlock(&inode->io.extent_lock);
 	}
+	units_return(&stuck);
 	commit_free(commit);
 	return false;
 }
@@ -510,6 +552,16 @@ static int answer_read(const struct weft_request *req, const struct weft_commit_
 	return 0;
 }
 
+/* It moves: units wait for it again. */
+static void commit_revive(struct weft_commit_job *commit)
+{
+	if (!commit->inode)
+		return;
+	spin_lock(&commit->inode->io.extent_lock);
+	commit->stalled = false;
+	spin_unlock(&commit->inode->io.extent_lock);
+}
+
 static void commit_done(struct weft_request *req)
 {
 	struct weft_commit_job *commit = req->private;
@@ -521,6 +573,7 @@ static void commit_done(struct weft_request *req)
 
 	down_read(&mount->io.commit_sem);
 	commit_list_del(commit);
+	commit_revive(commit);
 	error = answer_read(req, commit, commit->inode, &numbers);
 	if (error) {
 		commit_failure(commit, error);
@@ -541,6 +594,7 @@ void weft_commit_queue(struct weft_unit *unit)
 {
 	struct weft_inode *inode = unit->inode;
 	struct weft_commit_job *commit = commit_alloc(inode);
+	LIST_HEAD(stuck);
 	bool send;
 
 	/* In doubt for as long as it takes a daemon to come back: the pages do not wait for that under writeback. */
@@ -557,11 +611,14 @@ void weft_commit_queue(struct weft_unit *unit)
 	list_add_tail(&unit->ready_link, &inode->io.ready);
 	commit->running = true;
 	send = !inode->io.commit && commit_gather(&inode->io, commit);
+	if (!send)
+		weft_commit_stuck(&inode->io, &stuck);
 	spin_unlock(&inode->io.extent_lock);
 	if (send)
 		commit_run(commit);
 	else
 		commit_free(commit);
+	units_return(&stuck);
 }
 
 void weft_commit_kick(struct weft_inode *inode)
@@ -569,7 +626,7 @@ void weft_commit_kick(struct weft_inode *inode)
 	struct weft_commit_job *commit = commit_alloc(inode);
 	bool send;
 
-	/* Without memory the ready units wait for the next kick, or for the watch. */
+	/* Then what is ready, if anything is, goes with the next unit. */
 	if (!commit)
 		return;
 	commit->running = true;
@@ -642,42 +699,53 @@ int weft_commit_meta(struct weft_inode *inode, loff_t size, bool wait)
 
 /* --- COMMITs that do not move ------------------------------------------------------------------------------------------------ */
 
-/* What waits behind a stalled COMMIT goes back; it was not sent, so nothing of it is under way any more. */
-static void ready_return(struct weft_inode *inode)
+bool weft_commit_stalled(struct weft_inode *inode)
 {
-	struct weft_unit *unit, *next;
-	LIST_HEAD(units);
+	bool stalled;
 
 	spin_lock(&inode->io.extent_lock);
-	list_splice_init(&inode->io.ready, &units);
+	stalled = inode->io.commit && inode->io.commit->stalled;
 	spin_unlock(&inode->io.extent_lock);
-	list_for_each_entry_safe(unit, next, &units, ready_link) {
-		list_del_init(&unit->ready_link);
-		weft_unit_return(unit, -EAGAIN);
-	}
+	return stalled;
 }
 
+/* What waits behind it goes back, it was not sent; then its own units. These or those keep the inode. */
 static void commit_detach(struct weft_commit_job *commit)
 {
+	struct weft_inode *inode = commit->inode;
 	struct weft_unit *unit;
+	LIST_HEAD(stuck);
 
-	ready_return(commit->inode);
+	spin_lock(&inode->io.extent_lock);
+	weft_commit_stuck(&inode->io, &stuck);
+	spin_unlock(&inode->io.extent_lock);
+	units_return(&stuck);
 	list_for_each_entry(unit, &commit->units, ready_link)
 		if (unit->state != WEFT_UNIT_DETACHED)
 			weft_unit_detach(unit);
 }
 
-/* Does it have units that keep folios under writeback, and has for too long? */
+/*
+ * With weft_io_mount.lock held. Has it been under way for too long, and do its units, or others that wait for it, keep folios
+ * under writeback? From then on none waits for it any more, with or without units of its own.
+ */
 static bool commit_stalled(struct weft_commit_job *commit)
 {
 	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
 	bool bound = weft_cluster_bound(commit->mount->cluster);
+	bool waiting;
 
-	return unit && unit->state != WEFT_UNIT_DETACHED &&
-	       time_after(jiffies, commit->started + (bound ? WEFT_STALL_BOUND : WEFT_STALL_UNBOUND));
+	if (!commit->inode ||
+	    !time_after(jiffies, commit->started + (bound ? WEFT_STALL_BOUND : WEFT_STALL_UNBOUND)))
+		return false;
+	spin_lock(&commit->inode->io.extent_lock);
+	commit->stalled = true;
+	waiting = !list_empty(&commit->inode->io.ready);
+	spin_unlock(&commit->inode->io.extent_lock);
+	return waiting || (unit && unit->state != WEFT_UNIT_DETACHED);
 }
 
-bool weft_commit_watch(struct weft_mount *mount)
+static void commit_watch(struct weft_mount *mount)
 {
 	struct weft_commit_job *commit;
 	bool again;
@@ -697,7 +765,18 @@ bool weft_commit_watch(struct weft_mount *mount)
 			commit_detach(commit);
 		up_write(&mount->io.commit_sem);
 	} while (again);
-	return !list_empty(&mount->io.commits);
+}
+
+void weft_commit_watch_work(struct work_struct *work)
+{
+	struct weft_mount *mount = container_of(to_delayed_work(work), struct weft_mount, io.watch);
+	unsigned int nofs = memalloc_nofs_save();
+
+	commit_watch(mount);
+	memalloc_nofs_restore(nofs);
+	/* One that is sent from now on arms it itself. */
+	if (!list_empty_careful(&mount->io.commits))
+		watch_kick(mount);
 }
 
 bool weft_commit_oldest(struct weft_mount *mount, unsigned long time)

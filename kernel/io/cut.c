@@ -47,10 +47,21 @@ static u64 unit_end(const struct weft_unit *unit)
 	return unit->runs[0].pos + unit->runs[0].len;
 }
 
+/* Killed, or no slot comes free: more would only wait for the same again, one after the other. */
+static bool cut_is_over(const struct cut *cut)
+{
+	return cut->error == -EINTR || cut->error == -EAGAIN;
+}
+
 static void cut_submit(struct cut *cut, struct weft_unit *unit)
 {
-	int error = weft_unit_submit(unit, cut->sync);
+	int error;
 
+	if (cut_is_over(cut)) {
+		weft_unit_return(unit, cut->error);
+		return;
+	}
+	error = weft_unit_submit(unit, cut->sync);
 	if (error)
 		cut->error = error;
 }
@@ -391,6 +402,11 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 	unsigned int nofs;
 
 	cut.dead = weft_mount_dead(cut.mount);
+	/* Its units would be stored, only to go back. */
+	if (!cut.dead && weft_commit_stalled(inode)) {
+		weft_due_add(inode, WEFT_DUE_PARKED);
+		return cut.sync ? -EAGAIN : 0;
+	}
 	if (!cut.sync) {
 		if (!mutex_trylock(&inode->io.cut_lock))
 			return 0;

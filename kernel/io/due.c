@@ -114,7 +114,7 @@ static void due_write(struct weft_mount *mount, enum weft_io_due due)
 void weft_due_work(struct work_struct *work)
 {
 	struct weft_mount *mount = container_of(to_delayed_work(work), struct weft_mount, io.due);
-	bool more = weft_commit_watch(mount);
+	bool more;
 
 	due_write(mount, WEFT_DUE_CLOSED);
 	due_write(mount, WEFT_DUE_HELD);
@@ -122,7 +122,7 @@ void weft_due_work(struct work_struct *work)
 	if (weft_cluster_bound(mount->cluster) || weft_mount_dead(mount))
 		due_write(mount, WEFT_DUE_PARKED);
 	spin_lock(&mount->io.lock);
-	more |= !list_empty(&mount->io.closed) || !list_empty(&mount->io.held) || !list_empty(&mount->io.parked);
+	more = !list_empty(&mount->io.closed) || !list_empty(&mount->io.held) || !list_empty(&mount->io.parked);
 	spin_unlock(&mount->io.lock);
 	if (more)
 		weft_due_kick(mount, WEFT_PARK_TIME);

@@ -229,9 +229,12 @@ bool weft_unit_append(struct weft_unit *unit, struct folio *folio, size_t offset
 void weft_unit_copy(struct weft_unit *unit);
 /* Moves the runs and folios of @from (not copied) into @unit (copied) and frees it. false: does not fit. */
 bool weft_unit_merge(struct weft_unit *unit, struct weft_unit *from);
-/* To the stores, or to the COMMIT if inline. Takes the unit in any case; returns -EINTR when killed while waiting. */
+/*
+ * To the stores, or to the COMMIT if inline. Takes the unit in any case. -EINTR: killed while waiting, -EAGAIN: no slot came
+ * free; either way it is of no use to go on.
+ */
 int weft_unit_submit(struct weft_unit *unit, bool sync);
-/* It failed (see unit.c for what that means), or was not wanted (0): dirty again. */
+/* It failed (see unit.c for what that means), or was not wanted (0): dirty again. What cannot go without it goes back as well. */
 void weft_unit_return(struct weft_unit *unit, int error);
 /* Committed: its folios end writeback. */
 void weft_unit_end(struct weft_unit *unit);
@@ -254,8 +257,15 @@ void weft_commit_kick(struct weft_inode *inode);
  * wait: killably for the answer.
  */
 int weft_commit_meta(struct weft_inode *inode, loff_t size, bool wait);
-/* Detach COMMITs that do not move. Returns whether there are any others under way. */
-bool weft_commit_watch(struct weft_mount *mount);
+/* Every second while COMMITs are under way: detaches those that do not move. */
+void weft_commit_watch_work(struct work_struct *work);
+/* The COMMIT that is under way does not move: what would have to wait for it is not written now. */
+bool weft_commit_stalled(struct weft_inode *inode);
+/*
+ * With extent_lock held: moves what is ready, but waits for nothing that moves, to the end of the list (by ready_link); the
+ * caller returns it when he has dropped the lock.
+ */
+void weft_commit_stuck(struct weft_io_inode *io, struct list_head *stuck);
 /* With weft_io_mount.lock held: is a COMMIT under way that was sent at that time (jiffies) or before? */
 bool weft_commit_oldest(struct weft_mount *mount, unsigned long time);
 /* At evict: no COMMIT looks at the inode any more. */

@@ -51,7 +51,8 @@ struct weft_io_mount {
 	atomic_t jobs;                /* reads, units and commits that may still touch the mount */
 	wait_queue_head_t wait;       /* for units and small to fall, for jobs to end */
 	struct rw_semaphore commit_sem; /* shared: an answer is being worked in; exclusive: stalled commits are detached */
-	struct delayed_work due;      /* writes what the lists above name, detaches what is stalled */
+	struct delayed_work due;      /* writes what the lists above name */
+	struct delayed_work watch;    /* detaches what is stalled; apart, because writing may wait for slots */
 	struct work_struct flush;     /* the budget is short: write whatever can be written */
 	struct workqueue_struct *wq;  /* WQ_MEM_RECLAIM | WQ_UNBOUND, for due */
 	mempool_t *unit_pool;         /* the reserve: enough to write without any other memory */

@@ -59,6 +59,7 @@ static void mount_init_fields(struct weft_mount *mount)
 	INIT_LIST_HEAD(&io->lru);
 	init_waitqueue_head(&io->wait);
 	INIT_DELAYED_WORK(&io->due, weft_due_work);
+	INIT_DELAYED_WORK(&io->watch, weft_commit_watch_work);
 	INIT_WORK(&io->flush, weft_flush_work);
 	io->units_max = units_max(mount);
 	io->small_max = SMALL_MAX;
@@ -98,14 +99,16 @@ static void mount_stop(struct weft_mount *mount)
 	spin_unlock(&mount->io.lock);
 	cancel_work_sync(&mount->io.flush);
 	cancel_delayed_work_sync(&mount->io.due);
+	cancel_delayed_work_sync(&mount->io.watch);
 }
 
 void weft_io_mount_exit(struct weft_mount *mount)
 {
 	mount_stop(mount);
 	wait_event(mount->io.wait, jobs_done(mount));
-	/* Jobs may have armed it before they ended. */
+	/* Jobs may have armed them before they ended. */
 	cancel_delayed_work_sync(&mount->io.due);
+	cancel_delayed_work_sync(&mount->io.watch);
 	if (mount->io.wq)
 		destroy_workqueue(mount->io.wq);
 	if (mount->io.shrinker)

@@ -243,8 +243,8 @@ static void unit_end_parts(struct weft_unit *unit)
 	unit->n_segs = 0;
 }
 
-/* Behind this the inode may be gone. */
-static void unit_leave(struct weft_unit *unit, bool redirtied)
+/* Behind this the inode may be gone, unless there is something in stuck. */
+static void unit_leave(struct weft_unit *unit, bool redirtied, struct list_head *stuck)
 {
 	struct weft_io_inode *io = unit_io(unit);
 
@@ -252,12 +252,14 @@ static void unit_leave(struct weft_unit *unit, bool redirtied)
 	list_del(&unit->link);
 	if (redirtied)
 		io->redirtied++;
+	if (stuck)
+		weft_commit_stuck(io, stuck);
 	wake_up_all(&io->unit_wait);
 	spin_unlock(&io->extent_lock);
 }
 
 /* Dirty again, or on a dead mount: gone. */
-static void unit_give_back(struct weft_unit *unit)
+static void unit_give_back(struct weft_unit *unit, struct list_head *stuck)
 {
 	bool dead = weft_mount_dead(unit->mount);
 	unsigned int blocks = 0, i;
@@ -277,7 +279,7 @@ static void unit_give_back(struct weft_unit *unit)
 	else
 		weft_budget_force(unit->mount, (u64)(blocks - unit->blocks) << WEFT_BLOCK_SHIFT);
 	unit_end_parts(unit);
-	unit_leave(unit, !dead);
+	unit_leave(unit, !dead, stuck);
 }
 
 static bool error_is_transient(int error)
@@ -314,22 +316,35 @@ static void unit_fail(struct weft_unit *unit, int error)
 	weft_due_add(unit->inode, WEFT_DUE_PARKED);
 }
 
-void weft_unit_return(struct weft_unit *unit, int error)
+static void unit_return(struct weft_unit *unit, int error, struct list_head *stuck)
 {
 	if (unit->state == WEFT_UNIT_READY && !unit->is_inline)
 		weft_put_release(&unit->put);
 	if (unit->state == WEFT_UNIT_OPEN && !unit->copied)
 		segs_release(unit->inode, unit->segs, unit->n_segs);
 	unit_fail(unit, error);
-	unit_give_back(unit);
+	unit_give_back(unit, stuck);
 	weft_unit_free(unit);
+}
+
+void weft_unit_return(struct weft_unit *unit, int error)
+{
+	LIST_HEAD(back);
+
+	list_add(&unit->ready_link, &back);
+	while ((unit = list_first_entry_or_null(&back, struct weft_unit, ready_link))) {
+		list_del_init(&unit->ready_link);
+		unit_return(unit, error, &back);
+		error = -EAGAIN;
+	}
 }
 
 void weft_unit_detach(struct weft_unit *unit)
 {
 	unit_fail(unit, -EAGAIN);
 	unit->state = WEFT_UNIT_DETACHED;
-	unit_give_back(unit);
+	/* What is ready behind it was returned before. */
+	unit_give_back(unit, NULL);
 	unit->inode = NULL;
 }
 
@@ -338,7 +353,7 @@ void weft_unit_end(struct weft_unit *unit)
 	trace_weft_unit(unit->inode->ino, unit->runs[0].pos, unit->len, "committed", 0);
 	weft_budget_give(unit->mount, (u64)unit->blocks << WEFT_BLOCK_SHIFT);
 	unit_end_parts(unit);
-	unit_leave(unit, false);
+	unit_leave(unit, false, NULL);
 	weft_unit_free(unit);
 }
 
@@ -377,7 +392,7 @@ int weft_unit_submit(struct weft_unit *unit, bool sync)
 	error = weft_mount_dead(unit->mount) ? -EIO : slot_get(unit->mount, unit->copied, sync);
 	if (error) {
 		weft_unit_return(unit, error);
-		return error == -EINTR ? error : 0;
+		return error == -EIO ? 0 : error;
 	}
 	if (unit->copied)
 		bvec_set_virt(&unit->buffer_seg, unit->buffer, unit->len);
