@@ -6,7 +6,7 @@
  * under way, and none while its size is being changed (commit_hold), so that operations on its extents never overlap.
  *
  * What must stay true:
- *   - Nothing of a file's first uncommitted byte is jumped over: see commit_size().
+ *   - No COMMIT says a size that has bytes which none has brought: see commit_size.c. That holds for those without units, too.
  *   - An inline COMMIT goes alone; of a file that is inline no extents go without those that begin at 0, because the
  *     metadata service drops the inline content with them.
  *   - The answer's extents are in the cache before the folios end writeback.
@@ -27,21 +27,6 @@
 
 /* Of the payload: INO, COMMIT and the heads of arrays. */
 #define COMMIT_OVERHEAD 256u
-
-struct weft_commit_job {
-	struct list_head link;     /* in weft_io_mount.commits */
-	struct weft_inode *inode;  /* with .running, under weft_io_mount.lock */
-	struct weft_mount *mount;
-	struct list_head units;    /* by ready_link, in the order of NEWCHUNKs */
-	unsigned int n_units, n_runs;
-	u64 size;                  /* that it says */
-	u64 want_size;             /* without units: the size to say, as far as the file still has it */
-	u64 ino;
-	unsigned long started;     /* jiffies */
-	bool is_inline;
-	bool running;
-	bool stalled;              /* under extent_lock: no unit waits for it */
-};
 
 static struct weft_commit_job *commit_alloc(struct weft_inode *inode)
 {
@@ -158,87 +143,6 @@ static void units_return(struct list_head *units)
 	}
 }
 
-/* --- the size ------------------------------------------------------------------------------------------------------------ */
-
-static u64 first_dirty(struct address_space *mapping, u64 pos)
-{
-	pgoff_t index = pos >> PAGE_SHIFT;
-	struct folio_batch batch;
-	u64 found = U64_MAX;
-
-	folio_batch_init(&batch);
-	if (filemap_get_folios_tag(mapping, &index, (pgoff_t)-1, PAGECACHE_TAG_DIRTY, &batch))
-		found = max_t(u64, pos, folio_pos(batch.folios[0]));
-	folio_batch_release(&batch);
-	return found;
-}
-
-/* With extent_lock held: the first byte at or behind pos that another unit has. */
-static u64 first_under_way(struct weft_io_inode *io, const struct weft_commit_job *commit, u64 pos)
-{
-	struct weft_unit *unit;
-	u64 found = io->cut_pos == U64_MAX ? U64_MAX : max(io->cut_pos, pos);
-	unsigned int i;
-
-	list_for_each_entry(unit, &io->units, link) {
-		if (unit->state == WEFT_UNIT_COMMIT)
-			continue;
-		for (i = 0; i < unit->n_runs; i++) {
-			/* An open unit grows. */
-			u64 end = unit->state == WEFT_UNIT_OPEN ? U64_MAX : unit->runs[i].pos + unit->runs[i].len;
-
-			if (end > pos)
-				found = min(found, max(unit->runs[i].pos, pos));
-		}
-	}
-	return found;
-}
-
-/* Where the run of this COMMIT that holds pos ends; 0: none does. */
-static u64 covered_end(const struct weft_commit_job *commit, u64 pos)
-{
-	struct weft_unit *unit;
-	unsigned int i;
-
-	list_for_each_entry(unit, &commit->units, ready_link)
-		for (i = 0; i < unit->n_runs; i++)
-			if (unit->runs[i].pos <= pos && pos < unit->runs[i].pos + unit->runs[i].len)
-				return unit->runs[i].pos + unit->runs[i].len;
-	return 0;
-}
-
-/*
- * The size that may be said: up to the first byte behind the committed size that is dirty or under way and that this COMMIT
- * does not cover. Bytes move from dirty to a unit with the unit, or cut_pos, entered first, and back with .redirtied; so
- * looking for dirty ones first, and again when something went back, misses none.
- */
-static u64 commit_size(struct weft_inode *inode, const struct weft_commit_job *commit)
-{
-	struct weft_io_inode *io = &inode->io;
-	u64 size = i_size_read(&inode->vfs), pos = 0, committed, redirtied, next;
-
-	spin_lock(&io->extent_lock);
-	committed = io->committed_size;
-	redirtied = io->redirtied;
-	spin_unlock(&io->extent_lock);
-
-	for (pos = committed; pos < size; ) {
-		next = first_dirty(inode->vfs.i_mapping, pos);
-		spin_lock(&io->extent_lock);
-		next = min(next, first_under_way(io, commit, pos));
-		if (redirtied != io->redirtied) {
-			redirtied = io->redirtied;
-			spin_unlock(&io->extent_lock);
-			continue;
-		}
-		spin_unlock(&io->extent_lock);
-		pos = covered_end(commit, next);
-		if (!pos)
-			return max(committed, min(next, size));
-	}
-	return max(committed, size);
-}
-
 /* --- the request ---------------------------------------------------------------------------------------------------------- */
 
 static void encode_time(struct weft_time *to, struct timespec64 from)
@@ -307,27 +211,30 @@ static void add_units(struct weft_request *req, struct weft_commit_job *commit)
 
 static void commit_done(struct weft_request *req);
 
+/* Together, for who waits for the COMMIT that has what he changed: see meta_wanted(). */
+static void commit_number(struct weft_commit_job *commit)
+{
+	struct weft_io_inode *io = &commit->inode->io;
+
+	spin_lock(&io->extent_lock);
+	clear_bit(WEFT_IO_META_DIRTY, &io->flags);
+	commit->sequence = ++io->sequence;
+	spin_unlock(&io->extent_lock);
+	/* Before the times and the size are read: who changes them later marks the inode again. */
+	smp_mb();
+}
+
 /* What the COMMIT says besides its units. */
 static void add_head(struct weft_request *req, struct weft_inode *inode, struct weft_commit_job *commit,
 		     const struct weft_unit *unit)
 {
 	struct weft_commit head = {};
 
-	clear_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
-	/* Before the times and the size are read: who changes them later marks the inode again. */
-	smp_mb__after_atomic();
-	if (commit->is_inline)
-		commit->size = unit->len;
-	else if (unit)
-		commit->size = commit_size(inode, commit);
-	else
-		commit->size = min_t(u64, commit->want_size, i_size_read(&inode->vfs));
+	commit->size = commit->is_inline ? unit->len : weft_commit_size(inode, commit);
 	head.flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_MTIME | (commit->is_inline ? WEFT_CF_INLINE : 0));
 	head.size = cpu_to_le64(commit->size);
 	head.done_below = cpu_to_le64(weft_put_lowest(commit->mount));
-	spin_lock(&inode->io.extent_lock);
-	head.sequence = cpu_to_le64(++inode->io.sequence);
-	spin_unlock(&inode->io.extent_lock);
+	head.sequence = cpu_to_le64(commit->sequence);
 	encode_time(&head.mtime, inode_get_mtime(&inode->vfs));
 	encode_time(&head.ctime, inode_get_ctime(&inode->vfs));
 	weft_request_add(req, WEFT_P_COMMIT, &head, sizeof(head));
@@ -366,6 +273,7 @@ static int commit_send(struct weft_commit_job *commit)
 	struct weft_request *req;
 	int error;
 
+	commit_number(commit);
 	if (weft_mount_dead(mount))
 		return -EIO;
 	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_COMMIT, 2, 512, GFP_NOFS);
@@ -385,10 +293,8 @@ static int commit_send(struct weft_commit_job *commit)
 	commit_list_add(commit);
 	watch_kick(mount);
 	error = weft_request_submit(req);
-	if (error) {
-		set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
+	if (error)
 		commit_list_del(commit);
-	}
 	weft_request_put(req);
 	return error;
 }
@@ -450,7 +356,8 @@ static void commit_success(struct weft_commit_job *commit, const __le64 *numbers
 				       list_first_entry(&commit->units, struct weft_unit, ready_link) : NULL);
 		spin_lock(&inode->io.extent_lock);
 		inode->io.committed_size = max(inode->io.committed_size, commit->size);
-		inode->io.meta_error = 0;
+		inode->io.committed = commit->sequence;
+		wake_up_all(&inode->io.unit_wait);
 		spin_unlock(&inode->io.extent_lock);
 		weft_extent_touch(inode);
 	}
@@ -478,8 +385,12 @@ static void commit_failure(struct weft_commit_job *commit, int error)
 	struct weft_unit *unit, *next;
 
 	if (inode) {
+		spin_lock(&inode->io.extent_lock);
 		set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
-		WRITE_ONCE(inode->io.meta_error, error);
+		inode->io.failed = commit->sequence;
+		inode->io.commit_error = error;
+		wake_up_all(&inode->io.unit_wait);
+		spin_unlock(&inode->io.extent_lock);
 	}
 	list_for_each_entry_safe(unit, next, &commit->units, ready_link) {
 		list_del_init(&unit->ready_link);
@@ -639,62 +550,109 @@ void weft_commit_kick(struct weft_inode *inode)
 		commit_free(commit);
 }
 
-/* Takes the inode's place for a COMMIT if it is free. */
+/* With extent_lock held: takes the inode's place for a COMMIT if it is free. */
 static bool meta_claim(struct weft_io_inode *io, struct weft_commit_job *commit)
 {
-	bool got;
+	bool got = !io->commit && commit_may_go(io);
 
-	spin_lock(&io->extent_lock);
-	got = !io->commit && commit_may_go(io);
-	if (got) {
+	lockdep_assert_held(&io->extent_lock);
+	if (got)
 		io->commit = commit;
-		io->meta_error = 0;
-	}
-	spin_unlock(&io->extent_lock);
 	return got;
 }
 
-static bool meta_clean(struct weft_inode *inode, loff_t size)
+int weft_commit_times(struct weft_inode *inode)
 {
-	return !test_bit(WEFT_IO_META_DIRTY, &inode->io.flags) &&
-	       READ_ONCE(inode->io.committed_size) >= min(size, i_size_read(&inode->vfs));
+	struct weft_commit_job *commit = commit_alloc(inode);
+	bool got;
+
+	if (!commit)
+		return -ENOMEM;
+	commit->running = true;
+	spin_lock(&inode->io.extent_lock);
+	got = meta_claim(&inode->io, commit);
+	spin_unlock(&inode->io.extent_lock);
+	if (got)
+		commit_run(commit);
+	else
+		commit_free(commit);
+	return got ? 0 : -EAGAIN;
 }
 
-int weft_commit_meta(struct weft_inode *inode, loff_t size, bool wait)
+/*
+ * The least sequence of a COMMIT that says all there is to say now, whoever sends it, with units or without; 0: it was
+ * answered. META_DIRTY is cleared by what is sent, so without it there is nothing newer than what is under way.
+ */
+static u64 meta_wanted(struct weft_inode *inode, loff_t size, u64 resizes)
+{
+	struct weft_io_inode *io = &inode->io;
+	u64 wanted = 0;
+
+	spin_lock(&io->extent_lock);
+	if (io->resizes == resizes)
+		io->flushed_size = max_t(u64, io->flushed_size, size);
+	if (test_bit(WEFT_IO_META_DIRTY, &io->flags) || io->committed_size < io->flushed_size)
+		wanted = io->sequence + 1;
+	else if (io->commit)
+		wanted = io->sequence;
+	spin_unlock(&io->extent_lock);
+	return wanted;
+}
+
+enum meta_step {
+	META_WAIT,
+	META_SEND, /* the place is the commit's */
+	META_DONE,
+};
+
+/* What is to be done for the wanted COMMIT to be answered. commit: NULL if it was sent already. */
+static enum meta_step meta_step(struct weft_io_inode *io, struct weft_commit_job *commit, u64 wanted, int *error)
+{
+	enum meta_step step = META_WAIT;
+
+	spin_lock(&io->extent_lock);
+	if (io->committed >= wanted || io->failed >= wanted) {
+		*error = io->committed >= wanted ? 0 : io->commit_error;
+		step = META_DONE;
+	} else if (commit && meta_claim(io, commit)) {
+		step = META_SEND;
+	}
+	spin_unlock(&io->extent_lock);
+	return step;
+}
+
+/* Others' COMMITs count as well, so a file that is written without pause keeps nobody waiting. */
+int weft_commit_wait(struct weft_inode *inode, loff_t size, u64 resizes)
 {
 	struct weft_io_inode *io = &inode->io;
 	struct weft_mount *mount = weft_inode_mount(inode);
+	u64 wanted = meta_wanted(inode, size, resizes);
+	enum meta_step step = META_WAIT;
 	struct weft_commit_job *commit;
-	int error;
+	int error = 0, killed;
 
-	if (meta_clean(inode, size))
+	if (!wanted)
 		return 0;
 	commit = commit_alloc(inode);
 	if (!commit)
 		return -ENOMEM;
 	commit->running = true;
-	commit->want_size = size;
-	error = 0;
-	if (!meta_claim(io, commit)) {
-		error = -EAGAIN;
-		if (wait)
-			error = wait_event_killable(io->unit_wait, weft_mount_dead(mount) || meta_claim(io, commit));
-		if (!error && READ_ONCE(io->commit) != commit)
-			error = -EIO;
-	}
-	if (error) {
+	do {
+		killed = wait_event_killable(io->unit_wait, weft_mount_dead(mount) ||
+					     (step = meta_step(io, commit, wanted, &error)) != META_WAIT);
+		if (step == META_SEND) {
+			commit_run(commit);
+			commit = NULL;
+			step = META_WAIT;
+			continue;
+		}
+		break;
+	} while (!killed);
+	if (commit)
 		commit_free(commit);
-		return error == -ERESTARTSYS ? -EINTR : error;
-	}
-	commit_run(commit);
-	if (!wait)
-		return 0;
-	error = wait_event_killable(io->unit_wait, READ_ONCE(io->commit) != commit || weft_mount_dead(mount));
-	if (error)
-		return -EINTR;
-	if (weft_mount_dead(mount))
-		return -EIO;
-	return READ_ONCE(io->meta_error);
+	if (step == META_DONE)
+		return error;
+	return killed ? -EINTR : -EIO;
 }
 
 /* --- COMMITs that do not move ------------------------------------------------------------------------------------------------ */

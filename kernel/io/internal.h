@@ -29,6 +29,7 @@
 #define WEFT_SLOT_TIMEOUT  (10 * HZ) /* a unit that finds no slot is parked */
 #define WEFT_TAIL_AGE      (5 * HZ)
 #define WEFT_PARK_TIME     (HZ)      /* between two tries */
+#define WEFT_REFUSED_TIME  (HZ / 10) /* the same when there was an answer, "again" */
 #define WEFT_DRAIN_TIME    (30 * HZ)
 
 /* Bits of weft_io_inode.flags. */
@@ -248,15 +249,33 @@ int weft_unit_init(void);
 void weft_unit_exit(void);
 
 /* --- commit.c ---------------------------------------------------------------------------------------------------------- */
+/* A COMMIT under way, or about to be. */
+struct weft_commit_job {
+	struct list_head link;     /* in weft_io_mount.commits */
+	struct weft_inode *inode;  /* with .running, under weft_io_mount.lock */
+	struct weft_mount *mount;
+	struct list_head units;    /* by ready_link, in the order of NEWCHUNKs */
+	unsigned int n_units, n_runs;
+	u64 size;                  /* that it says */
+	u64 sequence;              /* weft_io_inode.sequence */
+	u64 ino;
+	unsigned long started;     /* jiffies */
+	bool is_inline;
+	bool running;
+	bool stalled;              /* under extent_lock: no unit waits for it */
+};
+
 /* The unit is stored: name it in a COMMIT. The caller does not touch it again. */
 void weft_commit_queue(struct weft_unit *unit);
 /* Sends what is ready; the caller keeps the inode. */
 void weft_commit_kick(struct weft_inode *inode);
+/* Sends a COMMIT of the times and of what may be said of the size. Does not wait; -EAGAIN: there is one under way. */
+int weft_commit_times(struct weft_inode *inode);
 /*
- * Everything written before is committed: the metadata service shall have size (as far as the file still has it) and times.
- * wait: killably for the answer.
+ * All below size is committed, unless the size was changed meanwhile: resizes is what weft_io_inode.resizes was when size was
+ * read. Waits killably until the metadata service has that size, and the times.
  */
-int weft_commit_meta(struct weft_inode *inode, loff_t size, bool wait);
+int weft_commit_wait(struct weft_inode *inode, loff_t size, u64 resizes);
 /* Every second while COMMITs are under way: detaches those that do not move. */
 void weft_commit_watch_work(struct work_struct *work);
 /* The COMMIT that is under way does not move: what would have to wait for it is not written now. */
@@ -270,6 +289,10 @@ void weft_commit_stuck(struct weft_io_inode *io, struct list_head *stuck);
 bool weft_commit_oldest(struct weft_mount *mount, unsigned long time);
 /* At evict: no COMMIT looks at the inode any more. */
 void weft_commit_forget(struct weft_inode *inode);
+
+/* --- commit_size.c ------------------------------------------------------------------------------------------------------ */
+/* Called by the COMMIT's sender only, while it has the inode's place. */
+u64 weft_commit_size(struct weft_inode *inode, const struct weft_commit_job *commit);
 
 /* --- cut.c ------------------------------------------------------------------------------------------------------------- */
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc);

@@ -69,8 +69,12 @@ struct weft_io_inode {
 	unsigned int n_extents;
 	u64 extents_gen;              /* grows when something known is forgotten: older answers are not believed */
 	u64 committed_size;           /* what the metadata service has */
+	u64 flushed_size;             /* all below was committed once, an fsync() has seen to that */
+	u64 resizes;                  /* how often the size was changed by truncation */
 	u64 mapped_end;               /* nothing lies behind this in the metadata service */
 	u64 sequence;                 /* of COMMIT and truncation */
+	u64 committed;                /* of the last COMMIT that was answered well */
+	u64 failed;                   /* of the last that was not */
 	void *inline_data;            /* content that came with an answer or went with a COMMIT, or NULL: not known */
 	u32 inline_len;
 	bool is_inline;               /* the metadata service has the content inline */
@@ -82,7 +86,7 @@ struct weft_io_inode {
 	u64 unit_id;                  /* of the youngest */
 	u64 redirtied;                /* how many units came back */
 	u64 cut_pos;                  /* of the folio that is being cut; U64_MAX: none */
-	int meta_error;               /* of the last COMMIT without units */
+	int commit_error;             /* of .failed */
 	wait_queue_head_t unit_wait;  /* units, commit, pages that a unit reads */
 
 	unsigned long flags;          /* WEFT_IO_* */

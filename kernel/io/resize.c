@@ -98,6 +98,8 @@ void weft_io_resize_end(struct inode *vfs_inode, loff_t size, int error)
 			weft_extent_set_inline(inode, NULL, 0);
 		}
 		io->committed_size = size;
+		io->flushed_size = min_t(u64, io->flushed_size, size);
+		io->resizes++;
 		/* Cut off in the metadata service too: nothing lies behind it, nor in what was added. */
 		io->mapped_end = min_t(u64, io->mapped_end, size);
 		spin_unlock(&io->extent_lock);

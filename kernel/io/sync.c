@@ -53,30 +53,46 @@ static int flush_once(struct inode *inode, bool *again)
 	return 0;
 }
 
+/* Parked: the worker tries again; so do we, when it has or after a while. Refused: after a while. */
+static int flush_pause(struct inode *inode, bool refused)
+{
+	struct weft_io_inode *io = &weft_inode(inode)->io;
+	struct weft_mount *mount = weft_mount(inode->i_sb);
+	long left = wait_event_killable_timeout(io->unit_wait, weft_mount_dead(mount) ||
+						(!refused && READ_ONCE(io->due) != WEFT_DUE_PARKED),
+						refused ? WEFT_REFUSED_TIME : WEFT_PARK_TIME);
+
+	return left < 0 ? -EINTR : 0;
+}
+
 int weft_io_flush(struct inode *inode)
 {
 	struct weft_io_inode *io = &weft_inode(inode)->io;
 	errseq_t since = errseq_sample(&inode->i_mapping->wb_err);
-	loff_t size = i_size_read(inode);
-	bool again;
+	u64 resizes = READ_ONCE(io->resizes);
+	bool again, refused;
+	loff_t size;
 	int error;
 
+	/* Whoever changes the size counts last, so one that was read later belongs to the count or to a later one. */
+	smp_rmb();
+	size = i_size_read(inode);
 	for (;;) {
 		error = flush_once(inode, &again);
 		if (!error)
 			error = errseq_check(&inode->i_mapping->wb_err, since);
-		if (!error && !again) {
-			error = weft_commit_meta(weft_inode(inode), size, true);
-			if (error != -EAGAIN && error != -ENOMEM)
-				return error;
-			error = 0;
-		}
 		if (error)
 			return error;
-		/* Parked: the worker tries again; so do we, when it has or after a while. */
-		if (wait_event_killable_timeout(io->unit_wait, READ_ONCE(io->due) != WEFT_DUE_PARKED ||
-						weft_mount_dead(weft_mount(inode->i_sb)), WEFT_PARK_TIME) < 0)
-			return -EINTR;
+		refused = false;
+		if (!again) {
+			error = weft_commit_wait(weft_inode(inode), size, resizes);
+			if (error != -EAGAIN && error != -ENOMEM)
+				return error;
+			refused = true;
+		}
+		error = flush_pause(inode, refused);
+		if (error)
+			return error;
 	}
 }
 
@@ -87,19 +103,22 @@ int weft_io_flush(struct inode *inode)
 int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc)
 {
 	struct weft_io_inode *io = &weft_inode(inode)->io;
+	struct weft_mount *mount = weft_mount(inode->i_sb);
 	bool busy;
 
-	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags))
+	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags) || weft_mount_dead(mount))
 		return 0;
 	/* The data was committed just now, or its COMMIT does not move. */
 	if (wbc->sync_mode == WB_SYNC_ALL)
-		wait_event_timeout(io->unit_wait, !READ_ONCE(io->commit), HZ);
+		wait_event_timeout(io->unit_wait, !READ_ONCE(io->commit) || weft_commit_stalled(weft_inode(inode)) ||
+				   weft_mount_dead(mount), HZ);
+	/* Dirty bytes first: that is the way they go. One that is missed does no harm: see commit_size.c. */
+	busy = mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY);
 	spin_lock(&io->extent_lock);
-	busy = !list_empty(&io->units);
+	busy |= !list_empty(&io->units) || io->cut_pos != U64_MAX;
 	spin_unlock(&io->extent_lock);
 	/* The COMMIT of the data carries the times, if it is not under way already. */
-	if (busy || mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY) ||
-	    weft_commit_meta(weft_inode(inode), i_size_read(inode), false))
+	if (busy || weft_commit_times(weft_inode(inode)))
 		mark_inode_dirty_sync(inode);
 	return 0;
 }
