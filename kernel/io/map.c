@@ -15,6 +15,10 @@
 /* One answer describes as much of this as fits a message. */
 #define MAP_WINDOW (64ull << 20)
 
+/* Between two questions, when the answer was "again", or came too late to be used. */
+#define PAUSE_MIN_MS 4
+#define PAUSE_MAX_MS 500
+
 struct map_chunks {
 	struct weft_chunk **chunk; /* sorted by (group, number) */
 	unsigned int n;
@@ -182,32 +186,46 @@ out_chunks:
 	return error;
 }
 
-int weft_map_fetch(struct weft_inode *inode, u64 pos, u64 end)
+static int map_ask(struct weft_inode *inode, u64 pos, u64 end)
 {
 	struct weft_mount *mount = weft_inode_mount(inode);
 	struct weft_request *req;
+	int error;
 	u64 gen;
+
+	spin_lock(&inode->io.extent_lock);
+	gen = inode->io.extents_gen;
+	spin_unlock(&inode->io.extent_lock);
+
+	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_EXTENTS, 3, 64, GFP_NOFS);
+	if (!req)
+		return -ENOMEM;
+	req->ino = inode->ino;
+	weft_request_add_u64(req, WEFT_P_INO, inode->ino);
+	weft_request_add_u64(req, WEFT_P_OFFSET, pos);
+	weft_request_add_u64(req, WEFT_P_LENGTH, end - pos);
+	error = weft_request_call(req);
+	if (!error)
+		error = map_install(inode, gen, pos, req, true);
+	weft_request_put(req);
+	return error;
+}
+
+int weft_map_fetch(struct weft_inode *inode, u64 pos, u64 end)
+{
+	struct weft_mount *mount = weft_inode_mount(inode);
+	unsigned long pause = msecs_to_jiffies(PAUSE_MIN_MS);
 	int error;
 
 	end = max(end, pos + MAP_WINDOW);
-	do {
-		spin_lock(&inode->io.extent_lock);
-		gen = inode->io.extents_gen;
-		spin_unlock(&inode->io.extent_lock);
-
-		req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_EXTENTS, 3, 64, GFP_NOFS);
-		if (!req)
-			return -ENOMEM;
-		req->ino = inode->ino;
-		weft_request_add_u64(req, WEFT_P_INO, inode->ino);
-		weft_request_add_u64(req, WEFT_P_OFFSET, pos);
-		weft_request_add_u64(req, WEFT_P_LENGTH, end - pos);
-		error = weft_request_call(req);
-		if (!error)
-			error = map_install(inode, gen, pos, req, true);
-		weft_request_put(req);
-	} while (error == -EAGAIN && !fatal_signal_pending(current) && !weft_mount_dead(mount));
-	return error == -EAGAIN ? -EINTR : error;
+	while ((error = map_ask(inode, pos, end)) == -EAGAIN) {
+		if (wait_event_killable_timeout(mount->io.wait, weft_mount_dead(mount), pause) < 0)
+			return -EINTR;
+		if (weft_mount_dead(mount))
+			return -EIO;
+		pause = min(2 * pause, msecs_to_jiffies(PAUSE_MAX_MS));
+	}
+	return error;
 }
 
 /*
