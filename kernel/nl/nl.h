@@ -63,7 +63,8 @@ struct weft_nl_mount {
 	/* requests that wait for a slot, oldest first */
 	struct list_head slot_waiting[WEFT_CLASSES];
 	struct list_head requests;            /* all requests of this mount that have not settled */
-	wait_queue_head_t settled;            /* woken when that list becomes empty */
+	/* woken when that list becomes empty, or shorter while .closing */
+	wait_queue_head_t settled;
 	u64 lease_deadline;                   /* CLOCK_BOOTTIME ns; 0: none was told */
 
 	bool closing;                         /* answers without a waiter are dropped */

@@ -227,7 +227,7 @@ static void request_leave_mount(struct weft_request *req)
 		return;
 	spin_lock(&req->cluster->nl.lock);
 	list_del_init(&req->mount_link);
-	if (list_empty(&mount->nl.requests))
+	if (list_empty(&mount->nl.requests) || mount->nl.closing)
 		wake_up_all(&mount->nl.settled);
 	spin_unlock(&req->cluster->nl.lock);
 }
