@@ -101,6 +101,9 @@ struct weft_mount {
 	atomic64_t sid_counter;       /* next counter for a stored chunk */
 	atomic64_t names_changed;     /* late answers that changed names; see vfs/namei.c */
 
+	spinlock_t statfs_lock;
+	struct weft_statfs statfs;    /* the last answer */
+
 	struct weft_nl_mount nl;      /* slots and requests */
 	struct weft_io_mount io;      /* budget, units under way */
 	struct percpu_counter counters[WEFT_MC_NR];

@@ -22,6 +22,7 @@
 #include "vfs/vfs.h"
 
 #define UMOUNT_WAIT (10 * HZ)
+#define STATFS_WAIT (3 * HZ)
 #define VOLUME_CHUNK_UNIT (128u << 10)
 
 /* --- Session --- */
@@ -203,36 +204,78 @@ out_put_request:
 
 /* --- super_operations --- */
 
+static void statfs_answered(struct weft_request *req)
+{
+	struct weft_mount *mount = req->mount;
+	const struct nlattr *tb[WEFT_P_NR];
+	struct completion *waiter;
+
+	if (!req->status && !weft_answer_parse(req, tb) && tb[WEFT_P_STATFS]) {
+		spin_lock(&mount->statfs_lock);
+		memcpy(&mount->statfs, nla_data(tb[WEFT_P_STATFS]), sizeof(mount->statfs));
+		spin_unlock(&mount->statfs_lock);
+	}
+	waiter = xchg(&req->private, NULL);
+	if (waiter)
+		complete(waiter);
+}
+
+/* Killable. 0 also when no answer came within STATFS_WAIT: the last one has to do. */
+static int statfs_ask(struct weft_mount *mount)
+{
+	struct weft_request *req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_STATFS, 3, 0,
+						      GFP_KERNEL);
+	DECLARE_COMPLETION_ONSTACK(answered);
+	long left;
+	int error;
+
+	if (!req)
+		return -ENOMEM;
+	req->done = statfs_answered;
+	req->private = &answered;
+	error = weft_request_submit(req);
+	if (error)
+		goto out_put_request;
+	left = wait_for_completion_killable_timeout(&answered, STATFS_WAIT);
+	if (left <= 0 && xchg(&req->private, NULL)) {
+		error = left ? -EINTR : 0;
+	} else {
+		/* Whoever has the pointer is about to complete. */
+		if (left <= 0)
+			wait_for_completion(&answered);
+		error = weft_status_errno(req->status);
+	}
+out_put_request:
+	weft_request_put(req);
+	return error;
+}
+
+/*
+ * umount(8) asks before it does anything else, and must not wait for a daemon that is away or
+ * hangs.
+ */
 static int super_statfs(struct dentry *dentry, struct kstatfs *buf)
 {
 	struct weft_mount *mount = weft_mount(dentry->d_sb);
-	const struct nlattr *tb[WEFT_P_NR];
-	const struct weft_statfs *statfs;
-	struct weft_request *req;
-	int error;
+	unsigned char bits = dentry->d_sb->s_blocksize_bits;
+	struct weft_statfs statfs;
+	int error = weft_cluster_bound(mount->cluster) ? statfs_ask(mount) : 0;
 
-	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_STATFS, 3, 0, GFP_KERNEL);
-	if (!req)
-		return -ENOMEM;
-	error = weft_request_call(req);
-	if (!error)
-		error = weft_answer_parse(req, tb);
-	if (!error && !tb[WEFT_P_STATFS])
-		error = -EPROTO;
-	if (!error) {
-		statfs = nla_data(tb[WEFT_P_STATFS]);
-		buf->f_type = WEFT_SUPER_MAGIC;
-		buf->f_bsize = dentry->d_sb->s_blocksize;
-		buf->f_blocks = le64_to_cpu(statfs->bytes_total) >> dentry->d_sb->s_blocksize_bits;
-		buf->f_bfree = le64_to_cpu(statfs->bytes_free) >> dentry->d_sb->s_blocksize_bits;
-		buf->f_bavail = le64_to_cpu(statfs->bytes_avail) >> dentry->d_sb->s_blocksize_bits;
-		buf->f_files = le64_to_cpu(statfs->files);
-		buf->f_ffree = le64_to_cpu(statfs->files_free);
-		buf->f_namelen = WEFT_NAME_MAX;
-		buf->f_fsid = uuid_to_fsid(dentry->d_sb->s_uuid.b);
-	}
-	weft_request_put(req);
-	return error;
+	if (error)
+		return error;
+	spin_lock(&mount->statfs_lock);
+	statfs = mount->statfs;
+	spin_unlock(&mount->statfs_lock);
+	buf->f_type = WEFT_SUPER_MAGIC;
+	buf->f_bsize = dentry->d_sb->s_blocksize;
+	buf->f_blocks = le64_to_cpu(statfs.bytes_total) >> bits;
+	buf->f_bfree = le64_to_cpu(statfs.bytes_free) >> bits;
+	buf->f_bavail = le64_to_cpu(statfs.bytes_avail) >> bits;
+	buf->f_files = le64_to_cpu(statfs.files);
+	buf->f_ffree = le64_to_cpu(statfs.files_free);
+	buf->f_namelen = WEFT_NAME_MAX;
+	buf->f_fsid = uuid_to_fsid(dentry->d_sb->s_uuid.b);
+	return 0;
 }
 
 static void super_umount_begin(struct super_block *sb)
@@ -311,6 +354,7 @@ static struct weft_mount *mount_alloc(struct fs_context *fc)
 	mount->readonly = fc->sb_flags & SB_RDONLY;
 	mount->io.budget = ctx->budget ?: READ_ONCE(mount->cluster->nl.budget);
 	atomic64_set(&mount->sid_counter, 1);
+	spin_lock_init(&mount->statfs_lock);
 	return mount;
 }
 
