@@ -22,7 +22,6 @@
 
 #include "chunk/chunker.h"
 #include "io/internal.h"
-#include "weft_netlink.h"
 
 /* Folios that somebody has pinned for DMA may change whatever we do: they are copied, so their pieces are short. */
 #define CUT_PINNED_MAX (WEFT_COPY_MAX - WEFT_BLOCK_SIZE)
@@ -377,18 +376,6 @@ static void cut_range(struct cut *cut)
 		cut->mapping->writeback_index = done;
 }
 
-/* Programs learn it from fsync(), administrators from here. */
-static void cut_tell_dropped(struct cut *cut)
-{
-	u64 ino = cut->inode->ino;
-
-	mapping_set_error(cut->mapping, -EIO);
-	pr_err_ratelimited("weft: volume %s: inode %llu has lost %llu bytes that were not written yet\n",
-			   cut->mount->volume_name, ino, cut->dropped);
-	weft_event(cut->mount->cluster, WEFT_EVENT_DATA_DROPPED, cut->mount->session, ino, 0, 0,
-		   "%llu bytes that were not written yet are lost: the mount has ended", cut->dropped);
-}
-
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc)
 {
 	struct weft_inode *inode = weft_inode(mapping->host);
@@ -419,7 +406,7 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 	cut_range(&cut);
 	cut_finish(&cut);
 	if (cut.dropped)
-		cut_tell_dropped(&cut);
+		weft_tell_dropped(inode, 0, cut.dropped);
 	memalloc_nofs_restore(nofs);
 	mutex_unlock(&inode->io.cut_lock);
 	return cut.sync ? cut.error : 0;

@@ -239,6 +239,8 @@ int weft_unit_submit(struct weft_unit *unit, bool sync);
 void weft_unit_return(struct weft_unit *unit, int error);
 /* Committed: its folios end writeback. */
 void weft_unit_end(struct weft_unit *unit);
+/* Bytes from pos on will never be written: programs learn it from fsync(), administrators from the log and an event. */
+void weft_tell_dropped(struct weft_inode *inode, u64 pos, u64 bytes);
 /* Of a unit that is named by a COMMIT: its folios dirty again, the unit is the COMMIT's alone. */
 void weft_unit_detach(struct weft_unit *unit);
 void weft_unit_free(struct weft_unit *unit);

@@ -57,7 +57,8 @@ struct weft_io_mount {
 	struct workqueue_struct *wq;  /* WQ_MEM_RECLAIM | WQ_UNBOUND, for due */
 	mempool_t *unit_pool;         /* the reserve: enough to write without any other memory */
 	mempool_t *buffer_pool;
-	bool stopping;                /* due is not armed any more */
+	bool stopping;                /* due and watch are not armed any more */
+	struct delayed_work expire;   /* from a plain umount on: ends the mount when it takes too long */
 };
 
 /* Embedded in struct weft_inode. */
@@ -145,8 +146,9 @@ int weft_io_sync(struct weft_mount *mount);
  */
 void weft_io_mount_abort(struct weft_mount *mount);
 /*
- * Before a plain umount, with s_umount held: tries for 30 s to write everything; then sets mount->state to
- * WEFT_MOUNT_FORCED and drops what is left with an event and a log line. No writeback is left when it returns.
+ * Before a plain umount, with s_umount held: tries for 30 s to write everything; then the mount ends as by umount -f, and what is
+ * left is dropped with an event and a log line. No writeback is left when it returns. The end after 30 s holds until
+ * weft_io_mount_exit(), for whatever the VFS still writes.
  */
 void weft_io_mount_drain(struct weft_mount *mount);
 

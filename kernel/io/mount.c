@@ -46,6 +46,18 @@ static unsigned int units_max(const struct weft_mount *mount)
 	return clamp_t(u64, div_u64(memory / 32, mount->chunk_size), 1, UNITS_MAX);
 }
 
+/* Nobody can be asked whether to go on waiting, and none of the VFS's waits below umount(2) can be killed. */
+static void mount_expire(struct work_struct *work)
+{
+	struct weft_mount *mount = container_of(to_delayed_work(work), struct weft_mount, io.expire);
+	u64 left = atomic64_read(&mount->io.used);
+
+	if (!weft_nl_mount_end(mount, WEFT_MOUNT_FORCED) || !left)
+		return;
+	pr_err("weft: volume %s: up to %llu bytes could not be written before it was unmounted; they are lost\n",
+	       mount->volume_name, left);
+}
+
 static void mount_init_fields(struct weft_mount *mount)
 {
 	struct weft_io_mount *io = &mount->io;
@@ -61,6 +73,7 @@ static void mount_init_fields(struct weft_mount *mount)
 	INIT_DELAYED_WORK(&io->due, weft_due_work);
 	INIT_DELAYED_WORK(&io->watch, weft_commit_watch_work);
 	INIT_WORK(&io->flush, weft_flush_work);
+	INIT_DELAYED_WORK(&io->expire, mount_expire);
 	io->units_max = units_max(mount);
 	io->small_max = SMALL_MAX;
 	weft_budget_init(mount);
@@ -104,6 +117,7 @@ static void mount_stop(struct weft_mount *mount)
 
 void weft_io_mount_exit(struct weft_mount *mount)
 {
+	cancel_delayed_work_sync(&mount->io.expire);
 	mount_stop(mount);
 	wait_event(mount->io.wait, jobs_done(mount));
 	/* Jobs may have armed them before they ended. */
@@ -143,23 +157,15 @@ static bool mount_clean(struct weft_mount *mount)
 
 void weft_io_mount_drain(struct weft_mount *mount)
 {
-	unsigned long deadline = jiffies + WEFT_DRAIN_TIME;
-
+	queue_delayed_work(weft_flush_wq, &mount->io.expire, WEFT_DRAIN_TIME);
 	while (!weft_mount_dead(mount)) {
 		sync_inodes_sb(mount->sb);
-		if (wait_event_timeout(mount->io.wait, mount_clean(mount) || weft_mount_dead(mount), WEFT_PARK_TIME) ||
-		    time_after(jiffies, deadline))
+		if (wait_event_timeout(mount->io.wait, mount_clean(mount) || weft_mount_dead(mount), WEFT_PARK_TIME))
 			break;
 	}
-	if (!mount_clean(mount)) {
-		if (atomic64_read(&mount->io.used))
-			pr_err("weft: volume %s: unmounted with up to %llu bytes that could not be written; they are lost\n",
-			       mount->volume_name, (u64)atomic64_read(&mount->io.used));
-		cmpxchg(&mount->state, WEFT_MOUNT_LIVE, WEFT_MOUNT_FORCED);
-		weft_io_mount_abort(mount);
-		weft_nl_mount_abort(mount, WEFT_ST_ABORTED);
-		weft_node_mount_abort(mount);
-		/* Each file is named as its data is dropped: see cut.c. */
+	if (weft_mount_dead(mount)) {
+		/* What was under way has ended; then each file is named as its data is dropped. */
+		flush_work(&mount->nl.end_work);
 		sync_inodes_sb(mount->sb);
 	}
 	mount_stop(mount);

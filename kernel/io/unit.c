@@ -258,6 +258,18 @@ static void unit_leave(struct weft_unit *unit, bool redirtied, struct list_head 
 	spin_unlock(&io->extent_lock);
 }
 
+void weft_tell_dropped(struct weft_inode *inode, u64 pos, u64 bytes)
+{
+	struct weft_mount *mount = weft_inode_mount(inode);
+	u64 ino = inode->ino;
+
+	mapping_set_error(inode->vfs.i_mapping, -EIO);
+	pr_err_ratelimited("weft: volume %s: inode %llu has lost %llu bytes that were not written yet\n",
+			   mount->volume_name, ino, bytes);
+	weft_event(mount->cluster, WEFT_EVENT_DATA_DROPPED, mount->session, ino, pos, 0,
+		   "%llu bytes that were not written yet are lost: the mount has ended", bytes);
+}
+
 /* Dirty again, or on a dead mount: gone. */
 static void unit_give_back(struct weft_unit *unit, struct list_head *stuck)
 {
@@ -265,10 +277,7 @@ static void unit_give_back(struct weft_unit *unit, struct list_head *stuck)
 	unsigned int blocks = 0, i;
 
 	if (dead) {
-		mapping_set_error(unit->inode->vfs.i_mapping, -EIO);
-		weft_event(unit->mount->cluster, WEFT_EVENT_DATA_DROPPED, unit->mount->session, unit->inode->ino,
-			   unit->runs[0].pos, 0, "%u bytes that were not committed are lost: the mount was ended by force",
-			   unit->len);
+		weft_tell_dropped(unit->inode, unit->runs[0].pos, unit->len);
 	} else {
 		for (i = 0; i < unit->n_segs; i++)
 			blocks += seg_redirty(&unit->segs[i]);
