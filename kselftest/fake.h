@@ -125,6 +125,7 @@ enum fake_act {
 	FAKE_MALFORMED,  /* a payload whose attributes are broken */
 	FAKE_WRONG_SIZE, /* well-formed attributes, all of them of wrong lengths */
 	FAKE_EMPTY,      /* OK, with nothing */
+	FAKE_AGAIN,      /* OVERLOADED: to be asked again */
 };
 
 struct fake_server;

@@ -72,6 +72,10 @@ static void act(struct fake_server *server, const struct fake_request *req,
 		fake_answer(&server->fake, req->id, WEFT_ST_OK, NULL, 0);
 		return;
 	}
+	if (what == FAKE_AGAIN) {
+		fake_answer(&server->fake, req->id, WEFT_ST_OVERLOADED, NULL, 0);
+		return;
+	}
 	status = fake_meta_answer(server->meta, req, payload);
 	if (what == FAKE_MALFORMED) {
 		/* An attribute that says it is longer than all there is. */
