@@ -490,6 +490,7 @@ static void commit_done(struct weft_request *req)
 		commit_failure(commit, error);
 	} else {
 		weft_count(mount, WEFT_MC_COMMITS, 1);
+		WRITE_ONCE(mount->io.moved, jiffies);
 		commit_success(commit, numbers);
 	}
 	more = commit_next(commit);

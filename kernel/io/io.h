@@ -58,7 +58,8 @@ struct weft_io_mount {
 	mempool_t *unit_pool;         /* the reserve: enough to write without any other memory */
 	mempool_t *buffer_pool;
 	bool stopping;                /* due and watch are not armed any more */
-	struct delayed_work expire;   /* from a plain umount on: ends the mount when it takes too long */
+	struct delayed_work expire;   /* from a plain umount on: ends the mount when nothing moves for too long */
+	unsigned long moved;          /* jiffies: of the last COMMIT that went well, or of the umount */
 };
 
 /* Embedded in struct weft_inode. */
@@ -146,8 +147,8 @@ int weft_io_sync(struct weft_mount *mount);
  */
 void weft_io_mount_abort(struct weft_mount *mount);
 /*
- * Before a plain umount, with s_umount held: tries for 30 s to write everything; then the mount ends as by umount -f, and what is
- * left is dropped with an event and a log line. No writeback is left when it returns. The end after 30 s holds until
+ * Before a plain umount, with s_umount held: writes everything; when nothing was committed for 30 s the mount ends as by umount -f,
+ * and what is left is dropped with an event and a log line. No writeback is left when it returns. That end holds until
  * weft_io_mount_exit(), for whatever the VFS still writes.
  */
 void weft_io_mount_drain(struct weft_mount *mount);

@@ -46,12 +46,20 @@ static unsigned int units_max(const struct weft_mount *mount)
 	return clamp_t(u64, div_u64(memory / 32, mount->chunk_size), 1, UNITS_MAX);
 }
 
-/* Nobody can be asked whether to go on waiting, and none of the VFS's waits below umount(2) can be killed. */
+/*
+ * Nobody can be asked whether to go on waiting, and none of the VFS's waits below umount(2) can be killed. As long as COMMITs
+ * are answered there is nothing to end, however much is left to write.
+ */
 static void mount_expire(struct work_struct *work)
 {
 	struct weft_mount *mount = container_of(to_delayed_work(work), struct weft_mount, io.expire);
+	unsigned long end = READ_ONCE(mount->io.moved) + WEFT_DRAIN_TIME;
 	u64 left = atomic64_read(&mount->io.used);
 
+	if (time_before(jiffies, end)) {
+		queue_delayed_work(weft_flush_wq, &mount->io.expire, end - jiffies);
+		return;
+	}
 	if (!weft_nl_mount_end(mount, WEFT_MOUNT_FORCED) || !left)
 		return;
 	pr_err("weft: volume %s: up to %llu bytes could not be written before it was unmounted; they are lost\n",
@@ -157,6 +165,7 @@ static bool mount_clean(struct weft_mount *mount)
 
 void weft_io_mount_drain(struct weft_mount *mount)
 {
+	WRITE_ONCE(mount->io.moved, jiffies);
 	queue_delayed_work(weft_flush_wq, &mount->io.expire, WEFT_DRAIN_TIME);
 	while (!weft_mount_dead(mount)) {
 		sync_inodes_sb(mount->sb);
