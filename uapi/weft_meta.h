@@ -34,6 +34,7 @@
  *
  * Changelog
  *   1  first format
+ *   level 2  an inode says whose extents may lie behind its size; they end with the session (was: reserved, 0)
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -41,7 +42,7 @@
 #include "weft_payload.h"
 
 #define WEFT_META_FORMAT 1
-#define WEFT_META_LEVEL  1 /* feature level: of entries and of the cluster */
+#define WEFT_META_LEVEL  2 /* feature level: of entries and of the cluster */
 
 enum weft_m_table {
 	WEFT_MT_STATE = 0,
@@ -122,7 +123,8 @@ struct weft_m_inode {
 	struct weft_attr attr;
 	__le64 entries;         /* of a directory */
 	__le64 commit_sequence; /* the newest of its COMMITs */
-	__le64 reserved[2];
+	__le64 session;         /* of a file: the only one whose extents may lie behind the size; 0: not known (level 1) */
+	__le64 reserved;
 };
 WEFT_ASSERT_SIZE(weft_m_inode, 160);
 

@@ -231,6 +231,9 @@ static int apply_entry(struct meta_state *state, const struct meta_entry *entry,
 		return ret;
 	state->time_ns = entry->time_ns > state->time_ns ? entry->time_ns : state->time_ns + 1;
 	state->budget = state->txn.written + WEFT_M_ENTRY_RECORDS;
+	/* What it leaves behind is nothing for a program that does not know its level. */
+	if (entry->level > le32_to_cpu(state->cluster.level))
+		state->cluster.level = cpu_to_le32(entry->level);
 	if (entry->type == WEFT_ME_REQUEST)
 		ret = apply_request(state, entry, outcome);
 	else

@@ -8,7 +8,8 @@
  * that it has (narrower, or with less parity), never by an exception to this rule. Otherwise the
  * answer is NEED and nothing has changed.
  *
- * More extents than an entry may touch are put in order of their offsets; the slot keeps how far
+ * What an earlier session left behind the size goes before the first extent is put (extent.c), and
+ * before the size changes. More extents than an entry may touch are put in order of their offsets; the slot keeps how far
  * that went, and the numbers of the chunks, which are given in the first step. A chunk that no
  * extent came to refer to is condemned in the last step.
  */
@@ -400,6 +401,27 @@ static int drop_inline(struct commit *commit)
 	return meta_inline_del(&apply->state->txn, &apply->tree, ino);
 }
 
+/* What lies behind the size is this session's from here on: OK, META_MORE, or a negative errno. */
+static int claim(struct commit *commit)
+{
+	struct meta_apply *apply = commit->apply;
+	u64 size = le64_to_cpu(commit->inode.attr.size), reached = size;
+	int err;
+
+	if (apply->entry->level < META_LEVEL_LEFT_BEHIND)
+		return WEFT_ST_OK;
+	if (meta_extent_left_behind(&commit->inode, apply->entry->session)) {
+		err = meta_extent_truncate(apply->state, &apply->tree, &commit->inode, size,
+					   &reached);
+		if (err)
+			return err;
+	}
+	if (reached != size)
+		return META_MORE;
+	commit->inode.session = cpu_to_le64(apply->entry->session);
+	return WEFT_ST_OK;
+}
+
 static void set_attributes(struct commit *commit)
 {
 	const struct weft_commit *head = &commit->body->commit;
@@ -468,6 +490,8 @@ static int run_steps(struct commit *commit)
 	} else {
 		ret = first_step(commit);
 	}
+	if (!ret)
+		ret = claim(commit);
 	if (!ret)
 		ret = inlined ? put_inline(commit) : put_extents(commit);
 	if (ret != WEFT_ST_OK && ret != META_MORE)

@@ -129,18 +129,32 @@ static int resize_inline(struct meta_apply *apply, struct weft_m_inode *inode, u
 	return meta_inline_put(&apply->state->txn, &apply->tree, ino_of(inode), data, keep);
 }
 
+/*
+ * What lies behind the smaller of the two sizes goes. A file that grows keeps what this session has
+ * behind the old size: its kernel has committed all that comes before it.
+ */
+static bool size_cuts(const struct meta_apply *apply, const struct weft_m_inode *inode, u64 size)
+{
+	u64 old = le64_to_cpu(inode->attr.size);
+
+	if (apply->entry->level < META_LEVEL_LEFT_BEHIND)
+		return size < old;
+	return size <= old || meta_extent_left_behind(inode, apply->entry->session);
+}
+
 /* OK, META_MORE after a step, or a negative errno. */
 static int set_size(struct meta_apply *apply, struct weft_m_inode *inode, u64 size)
 {
-	u64 bytes = le64_to_cpu(inode->attr.bytes), reached = size;
+	u64 bytes = le64_to_cpu(inode->attr.bytes), old = le64_to_cpu(inode->attr.size);
+	u64 from = size < old ? size : old, reached = from;
 	int err;
 
-	if (size < le64_to_cpu(inode->attr.size)) {
-		err = meta_extent_truncate(apply->state, &apply->tree, inode, size, &reached);
+	if (size_cuts(apply, inode, size)) {
+		err = meta_extent_truncate(apply->state, &apply->tree, inode, from, &reached);
 		if (err)
 			return err;
 	}
-	if (reached == size) {
+	if (reached == from) {
 		err = resize_inline(apply, inode, size);
 		if (err)
 			return err;
@@ -149,9 +163,15 @@ static int set_size(struct meta_apply *apply, struct weft_m_inode *inode, u64 si
 				  (s64)(le64_to_cpu(inode->attr.bytes) - bytes));
 	if (err)
 		return err;
-	if (reached == size || reached < le64_to_cpu(inode->attr.size))
-		inode->attr.size = cpu_to_le64(reached);
-	return reached == size ? WEFT_ST_OK : META_MORE;
+	if (reached != from) {
+		if (reached < old)
+			inode->attr.size = cpu_to_le64(reached);
+		return META_MORE;
+	}
+	inode->attr.size = cpu_to_le64(size);
+	if (apply->entry->level >= META_LEVEL_LEFT_BEHIND)
+		inode->session = cpu_to_le64(apply->entry->session);
+	return WEFT_ST_OK;
 }
 
 int meta_apply_setattr(struct meta_apply *apply)

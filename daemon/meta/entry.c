@@ -88,6 +88,7 @@ int meta_entry_decode(const void *bytes, size_t len, struct meta_entry *entry)
 		return -EBADMSG;
 	*entry = (struct meta_entry){
 		.type = le16_to_cpu(head.type),
+		.level = le16_to_cpu(head.level),
 		.op = le16_to_cpu(head.op),
 		.mgrp = head.mgrp,
 		.time_ns = le64_to_cpu(head.time_ns),

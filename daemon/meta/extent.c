@@ -11,6 +11,11 @@
  *	after	|--- a ---|                         |------ c ------|
  *
  * An extent is never longer than a chunk, so the one that covers an offset is found in two steps.
+ *
+ * Extents may lie behind the size: a mount commits what has been stored in any order, and the size
+ * only up to the first byte that is not. They are all of one session, inode.session: whoever comes
+ * next cuts them off before its first COMMIT or change of the size does anything else, so that no
+ * growth ever shows what was never part of the file. Until then nobody else is shown them.
  */
 #include <errno.h>
 
@@ -207,6 +212,11 @@ int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree,
 	}
 	meta_walk_end(&walk);
 	return err;
+}
+
+bool meta_extent_left_behind(const struct weft_m_inode *inode, u64 session)
+{
+	return inode->session && le64_to_cpu(inode->session) != session;
 }
 
 /* The extent that ends where this one begins, if both are one run of one chunk. */

@@ -190,6 +190,11 @@ int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree,
 int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree,
 			 struct weft_m_inode *inode, u64 size, u64 *reached);
 /*
+ * The extents behind the size are another session's, which will never complete what it began: they
+ * have to go before the size grows or this session puts any of its own.
+ */
+bool meta_extent_left_behind(const struct weft_m_inode *inode, u64 session);
+/*
  * Put an extent where there is none; it becomes one with what it continues, else its chunk gets a
  * reference.
  */
@@ -337,6 +342,7 @@ int meta_store_find(struct meta_txn *txn, const u8 uuid[16], u32 *store);
 /* An entry taken apart; body points into its bytes. */
 struct meta_entry {
 	u16 type;
+	u16 level;
 	u16 op;
 	u8 mgrp;
 	u64 time_ns;
@@ -374,6 +380,9 @@ const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, con
 			    size_t *tail_len);
 
 /* ---- apply.c and apply_*.c ---- */
+
+/* From this level of an entry on a file says whose extents may lie behind its size. */
+#define META_LEVEL_LEFT_BEHIND 2u
 
 /*
  * Apply entry number index. Entries at or below state->index are skipped: outcome->status is then

@@ -14,6 +14,7 @@
 
 struct read {
 	struct meta_state *state;
+	u64 session;
 	const struct meta_ask *ask;
 	struct meta_outcome *outcome;
 	struct meta_volume volume;
@@ -117,9 +118,11 @@ static int put_chunk(struct read *read, u64 group, u64 number)
 
 /*
  * The extents of [start, end), as many as fit: chunks first, then the extents, then where to go on.
+ * What another session left behind the size is no part of the file.
  */
-static int put_extents(struct read *read, u64 ino, u64 start, u64 end)
+static int put_extents(struct read *read, const struct weft_m_inode *inode, u64 start, u64 end)
 {
+	u64 ino = le64_to_cpu(inode->attr.ino), size = META_SIZE_MAX;
 	struct weft_extent list[WEFT_PAYLOAD_MAX / sizeof(struct weft_extent)];
 	struct meta_extent extent;
 	struct meta_walk walk;
@@ -128,16 +131,20 @@ static int put_extents(struct read *read, u64 ino, u64 start, u64 end)
 	u64 next = end;
 	int err;
 
+	if (meta_extent_left_behind(inode, read->session))
+		size = le64_to_cpu(inode->attr.size);
 	err = meta_walk_begin(&walk, &read->state->txn, WEFT_MT_EXTENT);
 	if (err)
 		return err;
 	for (err = meta_extent_first(&walk, &read->tree, ino, start, &extent);
-	     !err && extent.offset < end;
+	     !err && extent.offset < end && extent.offset < size;
 	     err = meta_extent_next(&walk, &read->tree, ino, &extent)) {
 		if (room(read->outcome) < n * sizeof(*list) + EXTENT_ROOM) {
 			next = extent.offset > start ? extent.offset : start;
 			break;
 		}
+		if (extent.length > size - extent.offset)
+			extent.length = size - extent.offset;
 		if (note_chunk(&seen, extent.group, extent.number)) {
 			err = put_chunk(read, extent.group, extent.number);
 			if (err)
@@ -190,7 +197,7 @@ static int read_lookup(struct read *read)
 	if (ret || !meta_inode_is_file(&inode) || le32_to_cpu(inode.attr.flags) & WEFT_AF_INLINE ||
 	    !inode.attr.bytes)
 		return ret;
-	return put_extents(read, dirent.ino, 0, LOOKUP_BYTES);
+	return put_extents(read, &inode, 0, LOOKUP_BYTES);
 }
 
 static int read_getattr(struct read *read)
@@ -234,7 +241,7 @@ static int read_extents(struct read *read)
 	ret = put_inline(read, &inode);
 	if (ret)
 		return ret;
-	return put_extents(read, read->ask->ino, start, end);
+	return put_extents(read, &inode, start, end);
 }
 
 /* One entry of a directory: 0, -EMSGSIZE when it does not fit any more. */
@@ -306,7 +313,9 @@ static int read_readdir(struct read *read)
 int meta_read(struct meta_state *state, u64 session, const struct meta_ask *ask,
 	      struct meta_outcome *outcome)
 {
-	struct read read = { .state = state, .ask = ask, .outcome = outcome };
+	struct read read = {
+		.state = state, .session = session, .ask = ask, .outcome = outcome
+	};
 	struct meta_session record;
 	int ret;
 
