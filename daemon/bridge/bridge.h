@@ -82,7 +82,7 @@ void bridge_upcall_exit(struct bridge *bridge);
 void bridge_upcall_add(struct bridge *bridge, const struct nlattr *attrs[]);
 /* Answer it; the payload is copied. The upcall is gone afterwards. */
 void bridge_upcall_answer(struct upcall *upcall, uint32_t status, const void *payload, size_t len);
-/* A leader came: send what has not been answered again, in order. It recognises repeats. */
+/* A leader came, or may have room again: send what is not under way, in order. It recognises repeats. */
 void bridge_upcall_resend(struct bridge *bridge);
 
 /* --- leader.c: the connection to the metadata service --------------------------------------------------------------------- */

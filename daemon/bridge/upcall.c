@@ -5,6 +5,9 @@
  * Invariants: each fetched request is in the list until it is answered, with its payload, so that it can be sent again to
  * the next leader; the kernel's number of a request answers it exactly once; answers are collected during one turn of the
  * loop and go to the kernel in as few messages as they fit, each of which also fetches.
+ *
+ * A numbered request that the leader has no room for is asked again with its number until there is some: its first run may
+ * have taken effect, with an answer that was lost, and that is the only answer that the kernel may get.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -150,6 +153,10 @@ static void leader_answered(void *ctx, const struct ctl_frame *frame)
 	if (frame->status == WEFT_ST_NOT_LEADER) {
 		upcall->sent = false;
 		bridge_leader_next(upcall->bridge);
+		return;
+	}
+	if (frame->status == WEFT_ST_OVERLOADED && upcall->slot != WEFT_SLOT_NONE) {
+		upcall->sent = false; /* sent again with the next tick */
 		return;
 	}
 	note_session(upcall, frame);

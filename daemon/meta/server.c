@@ -4,7 +4,8 @@
  *
  * Loop thread. A frame becomes an op; an op holds its client by a count, because the connection may
  * go first. What a connection may have under way is bounded; beyond it the answer is OVERLOADED at
- * once.
+ * once. That says nothing of what a first run of the request may have come to: who gets it asks
+ * again, with the same number.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -250,6 +251,37 @@ static bool is_full_for(const struct meta_brain *brain, u16 op)
 	return false;
 }
 
+/*
+ * There is no room for more. But what was done already is answered, and what was begun is brought
+ * to its end: the slot knows, behind all that was proposed before.
+ */
+static void run_full(struct meta_brain *brain, struct meta_op *op)
+{
+	struct meta_slot slot;
+	int err;
+
+	err = meta_state_read(&brain->state);
+	if (!err)
+		err = meta_slot_get(&brain->state.txn, op->frame.session, op->frame.slot, &slot);
+	if (err)
+		meta_brain_fatal(brain, "reading", err);
+	op->run = NULL;
+	if (le64_to_cpu(slot.head.sequence) >= op->frame.sequence)
+		op->step = META_SUBMIT;
+	else
+		meta_op_refuse(op, WEFT_ST_META_FULL, WEFT_P_TEXT,
+			       "the disk of the metadata service is nearly full; make room on it");
+}
+
+/* Behind everything that was proposed until now. */
+static void submit_barrier(struct meta_service *service, struct meta_op *op)
+{
+	int err = rnode_barrier(service->node, op);
+
+	if (err)
+		fail(service, op, submit_status(err));
+}
+
 static void take_request(struct meta_client *client, struct meta_op *op,
 			 const struct ctl_frame *frame)
 {
@@ -259,13 +291,12 @@ static void take_request(struct meta_client *client, struct meta_op *op,
 
 	status = meta_request_parse(frame->op, frame->session, frame->sequence, frame->slot,
 				    frame->payload, frame->len, &op->entry, &op->ask, &why);
-	if (!status && is_full_for(service->brain, frame->op)) {
-		status = WEFT_ST_META_FULL;
-		why = "the disk of the metadata service is nearly full; make room on it";
-	}
 	if (status) {
 		meta_op_refuse(op, status, WEFT_P_TEXT, "%s", why ? why : status_text(status));
 		meta_service_finish(service, op);
+	} else if (is_full_for(service->brain, frame->op)) {
+		op->run = run_full;
+		submit_barrier(service, op);
 	} else if (op->ask.entry) {
 		meta_service_submit(service, op);
 	} else {

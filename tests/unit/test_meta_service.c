@@ -60,7 +60,7 @@ static void start_service(void)
 
 	snprintf(text, sizeof(text),
 		 "[cluster]\nname = t\nrun = %s/run\n[meta]\npath = %s/meta\nlisten = "
-		 "unix:%s/meta.sock\nmap-size = 1G\n"
+		 "unix:%s/meta.sock\nmap-size = 16M\n"
 		 "grace = 0s\nlog-segment = 4M\nsession-timeout = 1s\nheartbeat = 100ms\nsuspect = "
 		 "1s\ndown = 2s\n",
 		 t.dir, t.dir, t.dir);
@@ -321,6 +321,7 @@ static void connect_all(void)
 
 static u64 session;
 static u64 sequence;
+static u64 root;
 
 static u32 request(u16 op, bool numbered, const struct tlv_writer *writer)
 {
@@ -359,7 +360,6 @@ static u64 make_file(const char *name)
 	struct weft_volume_info info;
 	struct weft_attr attr;
 	struct tlv_writer writer;
-	static u64 root;
 	u32 status;
 
 	tlv_writer_init(&writer, 4096);
@@ -457,7 +457,8 @@ static void stores_register_and_a_volume_is_made(void **state)
 	uv_timer_start(&t.beat, beat, 50, 50);
 	connect_all();
 	json_decref(admin(WEFT_ST_OK,
-			  "{\"command\":\"volume create\",\"name\":\"main\",\"k\":2,\"m\":2}"));
+			  "{\"command\":\"volume create\",\"name\":\"main\",\"k\":2,\"m\":2,"
+			  "\"inline_max\":8192}"));
 	admin(WEFT_ST_EXIST, "{\"command\":\"volume create\",\"name\":\"main\"}");
 	admin(WEFT_ST_INVAL, "{\"command\":\"volume create\",\"name\":\"x\",\"kay\":3}");
 	admin(WEFT_ST_INVAL, "{\"command\":\"volume create\",\"name\":\"x\",\"k\":30,\"m\":3}");
@@ -558,6 +559,88 @@ static void deleted_files_free_their_shards(void **state)
 	assert_true(t.deleted >= 3);
 }
 
+/* CREATE with a number of its own choice. */
+static u32 make_numbered(u32 slot, u64 number, const char *name)
+{
+	struct ctl_frame frame = { .type = WEFT_CTL_REQUEST, .op = WEFT_REQ_CREATE,
+				   .request_class = 3, .session = session, .slot = slot,
+				   .sequence = number };
+	struct weft_create create = { .mode = cpu_to_le32(S_IFREG | 0644) };
+	struct tlv_writer writer;
+	u32 status;
+
+	tlv_writer_init(&writer, 4096);
+	tlv_put_u64(&writer, WEFT_P_PARENT, root);
+	tlv_put_text(&writer, WEFT_P_NAME, name);
+	tlv_put(&writer, WEFT_P_CREATE, &create, sizeof(create));
+	status = call(&t.bridge, &frame, &writer);
+	tlv_writer_free(&writer);
+	return status;
+}
+
+static u32 fill_file(u64 ino)
+{
+	struct weft_commit commit = { .flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_INLINE),
+				      .size = cpu_to_le64(8192) };
+	static const u8 data[8192];
+	struct tlv_writer writer;
+	u32 status;
+
+	tlv_writer_init(&writer, WEFT_PAYLOAD_MAX);
+	tlv_put_u64(&writer, WEFT_P_INO, ino);
+	tlv_put(&writer, WEFT_P_COMMIT, &commit, sizeof(commit));
+	tlv_put(&writer, WEFT_P_DATA, data, sizeof(data));
+	status = request(WEFT_REQ_COMMIT, true, &writer);
+	tlv_writer_free(&writer);
+	return status;
+}
+
+static void set_bool(uv_timer_t *timer)
+{
+	*(bool *)timer->data = true;
+}
+
+/* The service commits, and looks at its disk, when nothing has come for a moment. */
+static void leave_it_alone(void)
+{
+	bool over = false;
+	uv_timer_t timer;
+
+	uv_timer_init(&t.loop, &timer);
+	timer.data = &over;
+	uv_timer_start(&timer, set_bool, 250, 0);
+	wait_for(&over);
+	uv_close((uv_handle_t *)&timer, NULL);
+	uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+static void a_full_disk_refuses_what_is_new_and_answers_repeats(void **state)
+{
+	struct weft_attr attr, again;
+	char name[32];
+	u64 ino;
+
+	assert_int_equal(make_numbered(301, 1, "before"), WEFT_ST_OK);
+	memcpy(&attr, answer(WEFT_P_ATTR).data, sizeof(attr));
+	for (unsigned int i = 0;; i++) {
+		snprintf(name, sizeof(name), "filler%u", i);
+		ino = make_file(name);
+		if (!ino || fill_file(ino))
+			break;
+		assert_in_range(i, 0, 2000);
+		if (i % 32 == 31)
+			leave_it_alone();
+	}
+	assert_int_equal(got.status, WEFT_ST_META_FULL);
+	/* A connection that broke before the answer came: the kernel's bridge asks again. */
+	assert_int_equal(make_numbered(301, 1, "before"), WEFT_ST_OK);
+	memcpy(&again, answer(WEFT_P_ATTR).data, sizeof(again));
+	assert_int_equal(again.ino, attr.ino);
+	assert_int_equal(make_numbered(301, 2, "new"), WEFT_ST_META_FULL);
+	assert_int_equal(make_numbered(302, 1, "new"), WEFT_ST_META_FULL);
+	assert_int_equal(make_numbered(301, 1, "before"), WEFT_ST_OK);
+}
+
 static void a_silent_host_is_down_and_narrow_groups_are_made(void **state)
 {
 	struct tlv_writer writer;
@@ -626,6 +709,7 @@ int main(void)
 		cmocka_unit_test(a_second_client_waits_for_the_first_to_be_silent),
 		cmocka_unit_test(what_was_answered_survives_sigkill),
 		cmocka_unit_test(deleted_files_free_their_shards),
+		cmocka_unit_test(a_full_disk_refuses_what_is_new_and_answers_repeats),
 		cmocka_unit_test(a_silent_host_is_down_and_narrow_groups_are_made),
 		cmocka_unit_test(sigterm_ends_it_in_order),
 	};
