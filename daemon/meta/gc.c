@@ -31,6 +31,7 @@ struct deletion {
 };
 
 struct meta_gc {
+	struct meta_grace grace;
 	bool condemning;        /* an entry DELETING is under way */
 	bool reaping;
 	u64 serial;             /* of the batch */
@@ -79,14 +80,16 @@ static void run_condemned(struct meta_brain *brain, struct meta_op *op)
 static void end_grace(struct meta_brain *brain)
 {
 	struct meta_key key = meta_key_condemned(brain->state.mgrp, 0, 0, 0);
-	u64 now = meta_clock_real(), since;
+	u64 now = meta_clock_monotonic(), grace_ns = brain->settings.grace_ns, since, until;
 	struct meta_walk walk;
 	struct weft_e_chunk chunk;
 	struct meta_op *op = NULL;
 	u32 n = 0;
 	int err;
 
-	if (!brain->state.counters.condemned || brain->gc->condemning)
+	meta_grace_note(&brain->gc->grace, now, brain->state.time_ns, grace_ns);
+	if (!brain->state.counters.condemned || brain->gc->condemning ||
+	    !meta_grace_over(&brain->gc->grace, now, grace_ns, &until))
 		return;
 	check(brain, meta_state_read(&brain->state));
 	err = meta_walk_begin(&walk, &brain->state.txn, WEFT_MT_CONDEMNED);
@@ -94,8 +97,7 @@ static void end_grace(struct meta_brain *brain)
 	for (err = meta_walk_seek(&walk, &key); !err && n < BATCH_MAX;
 	     err = meta_walk_next(&walk)) {
 		since = meta_key_get_u64(&walk.key, 1);
-		if (walk.key.bytes[0] != brain->state.mgrp ||
-		    since + brain->settings.grace_ns > now)
+		if (walk.key.bytes[0] != brain->state.mgrp || since > until)
 			break;
 		if (!op)
 			op = begin_chunks(run_condemned, WEFT_ME_DELETING);
@@ -420,6 +422,7 @@ void meta_gc_reset(struct meta_brain *brain)
 {
 	struct meta_gc *gc = brain->gc;
 
+	meta_grace_reset(&gc->grace);
 	gc->condemning = gc->reaping = false;
 	gc->started_ns = 0;
 	gc->n = 0;

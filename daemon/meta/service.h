@@ -257,6 +257,26 @@ void meta_gc_tick(struct meta_brain *brain);
 void meta_heal_reset(struct meta_brain *brain);
 void meta_gc_reset(struct meta_brain *brain);
 
+/* ---- grace.c: for how long chunks have been condemned ---- */
+
+#define META_GRACE_NOTES 16u
+struct meta_grace_note {
+	u64 now_ns;  /* CLOCK_MONOTONIC */
+	u64 time_ns; /* of the last entry that was applied then */
+};
+
+struct meta_grace {
+	struct meta_grace_note notes[META_GRACE_NOTES]; /* ascending */
+	unsigned int n;
+};
+
+/* All pure. Nothing is known of the past. */
+void meta_grace_reset(struct meta_grace *grace);
+/* The last applied entry is of time_ns. To be called again and again. */
+void meta_grace_note(struct meta_grace *grace, u64 now_ns, u64 time_ns, u64 grace_ns);
+/* True if there is something old enough: what an entry up to *time_ns did is. */
+bool meta_grace_over(const struct meta_grace *grace, u64 now_ns, u64 grace_ns, u64 *time_ns);
+
 /* ---- admin.c, status.c: the administrator ---- */
 void meta_run_admin(struct meta_brain *brain, struct meta_op *op);
 json_t *meta_status(struct meta_brain *brain);
