@@ -34,7 +34,9 @@
  *
  * Changelog
  *   1  first format
- *   level 2  an inode says whose extents may lie behind its size; they end with the session (was: reserved, 0)
+ *   level 2  an inode says whose extents may lie behind its size; they end with the session (was: reserved, 0).
+ *            DELETED names the condemned_ns of the record that it was decided on; a chunk in deletion takes note of
+ *            shards that come late, with a new condemned_ns
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -168,7 +170,7 @@ struct weft_m_chunk {
 	__u8 exceptions;      /* how many */
 	__le16 flags;         /* WEFT_MCF_* */
 	__le64 refs;          /* extents that refer to it */
-	__le64 condemned_ns;  /* since when refs is 0 */
+	__le64 condemned_ns;  /* since when refs is 0; DELETING: since when its shards are where the record says */
 	__le32 deleted;       /* DELETING: bit i: shard i is gone */
 	__le32 reserved;
 	__u8 stored_hash[16];
@@ -433,7 +435,7 @@ WEFT_ASSERT_SIZE(weft_e_shards, 8);
 struct weft_e_chunk {
 	__le64 group;
 	__le64 number;
-	__le64 condemned_ns; /* DELETING: as the record has it */
+	__le64 condemned_ns; /* as the record has it */
 	__le32 deleted;      /* DELETED: bit i: shard i is gone */
 	__le32 reserved;
 };

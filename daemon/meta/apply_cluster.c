@@ -467,7 +467,9 @@ int meta_apply_deleted(struct meta_state *state, const struct meta_entry *entry,
 			continue;
 		if (err)
 			return err;
-		if (chunk.head.state != WEFT_MC_DELETING)
+		if (chunk.head.state != WEFT_MC_DELETING ||
+		    (entry->level >= META_LEVEL_LATE_SHARDS &&
+		     chunk.head.condemned_ns != chunks[i].condemned_ns))
 			continue;
 		old = chunk;
 		chunk.head.deleted |= chunks[i].deleted;

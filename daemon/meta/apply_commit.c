@@ -551,13 +551,33 @@ int meta_apply_commit(struct meta_apply *apply)
 /* ---- Where shards are ---- */
 
 /*
+ * A shard of a chunk in deletion came late to a store: it has to be deleted there. What was decided
+ * on before, and may have found nothing there, does not count (condemned_ns).
+ */
+static int note_late_shard(struct meta_state *state, struct meta_chunk *chunk, u8 index, u32 store,
+			   u32 slot_store)
+{
+	u32 at = meta_chunk_store(chunk, index, slot_store), bit = 1u << index;
+	bool deleted = le32_to_cpu(chunk->head.deleted) & bit;
+	struct meta_chunk old = *chunk;
+
+	/* It is still to be deleted there; or elsewhere, and the record names one place only. */
+	if (!deleted && at != WEFT_STORE_NONE)
+		return 0;
+	chunk->head.deleted &= ~cpu_to_le32(bit);
+	chunk->head.condemned_ns = cpu_to_le64(state->time_ns);
+	meta_chunk_set_store(chunk, index, store, slot_store);
+	return meta_chunk_put(state, chunk, &old);
+}
+
+/*
  * One report of a shard that is, or is not, on a store. What does not fit the state any more is
  * passed over.
  */
-static int apply_report(struct meta_state *state, const struct weft_shard_report *report,
-			bool stored, u64 domain)
+static int apply_report(struct meta_state *state, const struct meta_entry *entry,
+			const struct weft_shard_report *report, bool stored, u64 domain)
 {
-	u32 index = le32_to_cpu(report->index), store = le32_to_cpu(report->store), at;
+	u32 index = le32_to_cpu(report->index), store = le32_to_cpu(report->store), at, slot;
 	struct meta_chunk chunk, old;
 	struct meta_group group;
 	int err;
@@ -570,20 +590,23 @@ static int apply_report(struct meta_state *state, const struct weft_shard_report
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
 	if (memcmp(&chunk.head.sid, &report->sid, sizeof(report->sid)) ||
-	    chunk.head.state == WEFT_MC_DELETING || index >= (u32)chunk.head.k + chunk.head.m ||
-	    store == WEFT_STORE_NONE || (domain && le64_to_cpu(group.head.domain) != domain))
+	    index >= (u32)chunk.head.k + chunk.head.m || store == WEFT_STORE_NONE ||
+	    (domain && le64_to_cpu(group.head.domain) != domain))
 		return 0;
-	at = meta_chunk_store(&chunk, (u8)index, le32_to_cpu(group.stores[index]));
+	slot = le32_to_cpu(group.stores[index]);
+	if (chunk.head.state == WEFT_MC_DELETING)
+		return stored && entry->level >= META_LEVEL_LATE_SHARDS
+			       ? note_late_shard(state, &chunk, (u8)index, store, slot)
+			       : 0;
+	at = meta_chunk_store(&chunk, (u8)index, slot);
 	/* Stored: only what was missing, or comes to its slot, changes anything. */
-	if (stored &&
-	    (at == store || (at != WEFT_STORE_NONE && store != le32_to_cpu(group.stores[index]))))
+	if (stored && (at == store || (at != WEFT_STORE_NONE && store != slot)))
 		return 0;
 	/* Missing: nobody's word takes a chunk below what can be read. */
 	if (!stored && (at != store || meta_chunk_missing(&chunk) >= chunk.head.m))
 		return 0;
 	old = chunk;
-	meta_chunk_set_store(&chunk, (u8)index, stored ? store : WEFT_STORE_NONE,
-			     le32_to_cpu(group.stores[index]));
+	meta_chunk_set_store(&chunk, (u8)index, stored ? store : WEFT_STORE_NONE, slot);
 	return meta_chunk_put(state, &chunk, &old);
 }
 
@@ -610,7 +633,7 @@ int meta_apply_shards(struct meta_apply *apply)
 	if (!reports || count > WEFT_M_ENTRY_RECORDS)
 		return -EBADMSG;
 	for (u32 i = 0; i < count; i++) {
-		err = apply_report(apply->state, &reports[i],
+		err = apply_report(apply->state, apply->entry, &reports[i],
 				   apply->entry->op == WEFT_REQ_SHARDS_STORED, apply->tree.volume);
 		if (err)
 			return err;
@@ -639,11 +662,13 @@ int meta_apply_healed(struct meta_state *state, const struct meta_entry *entry,
 			return err;
 		index = le32_to_cpu(reports[i].index);
 		if (index >= (u32)chunk.head.k + chunk.head.m ||
-		    chunk.crcs[index] != reports[i].status) {
+		    (chunk.crcs[index] != reports[i].status &&
+		     !(chunk.head.state == WEFT_MC_DELETING &&
+		       entry->level >= META_LEVEL_LATE_SHARDS))) {
 			outcome->number++;
 			continue;
 		}
-		err = apply_report(state, &reports[i], true, 0);
+		err = apply_report(state, entry, &reports[i], true, 0);
 		if (err)
 			return err;
 	}

@@ -9,7 +9,8 @@
  *
  * One batch of each kind is under way at a time. The state machine checks each step again, so it
  * does not matter what a former leader had begun. A shard on a store that is down waits in DELETING
- * until the store is back; the walk passes over it and comes again.
+ * until the store is back; the walk passes over it and comes again. A chunk that a worker may still
+ * make a shard of waits for the worker's answer, which says where that is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,8 +27,8 @@ struct deletion {
 	struct weft_sid sid;
 	u64 group;
 	u64 number;
-	u32 deleted; /* shards that are gone */
-	u32 all;
+	u64 condemned_ns; /* as in the record that the batch was made from */
+	u32 deleted;      /* shards that are gone */
 };
 
 struct meta_gc {
@@ -142,6 +143,7 @@ static void end_batch(struct meta_brain *brain)
 		chunk = (struct weft_e_chunk){
 			.group = cpu_to_le64(gc->batch[i].group),
 			.number = cpu_to_le64(gc->batch[i].number),
+			.condemned_ns = cpu_to_le64(gc->batch[i].condemned_ns),
 			.deleted = cpu_to_le32(gc->batch[i].deleted),
 		};
 		if (meta_buffer_put(&op->entry, &chunk, sizeof(chunk)))
@@ -296,10 +298,14 @@ static int collect(struct meta_brain *brain, struct frames *frames)
 			err = err == -ENOENT ? -EBADMSG : err;
 			break;
 		}
-		if (plan_chunk(brain, frames, &chunk, &group))
-			gc->batch[gc->n++] = (struct deletion){ .sid = chunk.head.sid,
-								.group = chunk.group,
-								.number = chunk.number };
+		if (!meta_heal_is_under_way(brain, chunk.group, chunk.number) &&
+		    plan_chunk(brain, frames, &chunk, &group))
+			gc->batch[gc->n++] = (struct deletion){
+				.sid = chunk.head.sid,
+				.group = chunk.group,
+				.number = chunk.number,
+				.condemned_ns = le64_to_cpu(chunk.head.condemned_ns),
+			};
 		err = meta_walk_next(&walk);
 		gc->cursor = walk.key;
 	}

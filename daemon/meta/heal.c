@@ -27,6 +27,7 @@ struct running {
 	u64 started_ns;
 	u64 serial;
 	bool cooling; /* it failed */
+	bool late;    /* not waited for any more, but it may still be at it */
 };
 
 struct meta_heal {
@@ -39,7 +40,19 @@ struct meta_heal {
 static bool is_running(const struct meta_heal *heal, u64 group, u64 number)
 {
 	for (unsigned int i = 0; i < heal->n; i++)
-		if (heal->running[i].group == group && heal->running[i].number == number)
+		if (heal->running[i].group == group && heal->running[i].number == number &&
+		    !heal->running[i].late)
+			return true;
+	return false;
+}
+
+bool meta_heal_is_under_way(const struct meta_brain *brain, u64 group, u64 number)
+{
+	const struct meta_heal *heal = brain->heal;
+
+	for (unsigned int i = 0; i < heal->n; i++)
+		if (heal->running[i].group == group && heal->running[i].number == number &&
+		    !heal->running[i].cooling)
 			return true;
 	return false;
 }
@@ -318,7 +331,7 @@ static void run_answer(struct meta_brain *brain, struct meta_op *op)
 	if (err)
 		log_warn("the answer to a rebuild cannot be used: %s", strerror(-err));
 	running = find_running(brain->heal, op->ask.offset);
-	if (running && made)
+	if (running && (made || running->late))
 		forget(brain->heal, running);
 	else if (running)
 		cool_down(running, op->arrived_ns);
@@ -347,7 +360,8 @@ static int start(struct meta_brain *brain, const struct plan *plan, u64 worker)
 		return err;
 	}
 	heal->running[heal->n++] = (struct running){ plan->chunk.group, plan->chunk.number, worker,
-						     brain->now_ns,     heal->serial,       false };
+						     brain->now_ns,     heal->serial,       false,
+						     false };
 	return 0;
 }
 
@@ -372,17 +386,23 @@ static int consider(struct meta_brain *brain, u64 group, u64 number)
 	return 0;
 }
 
-/* A worker that went away or hangs is not waited for; a late answer still counts. */
+/*
+ * A worker that hangs is not waited for, another one is asked; its late answer still counts, as
+ * does its work against what it may be given. One that went away has answered: LOST_PEER.
+ */
 static void drop_late(struct meta_brain *brain)
 {
 	struct meta_heal *heal = brain->heal;
+	struct running *running;
 
 	for (unsigned int i = 0; i < heal->n;) {
-		if (brain->now_ns >
-		    heal->running[i].started_ns + (heal->running[i].cooling ? AGAIN_NS : TASK_NS))
-			forget(heal, &heal->running[i]);
-		else
-			i++;
+		running = &heal->running[i];
+		if (running->cooling && brain->now_ns > running->started_ns + AGAIN_NS) {
+			forget(heal, running);
+			continue;
+		}
+		running->late |= !running->cooling && brain->now_ns > running->started_ns + TASK_NS;
+		i++;
 	}
 }
 
@@ -421,7 +441,7 @@ unsigned int meta_heal_running(const struct meta_brain *brain)
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < brain->heal->n; i++)
-		n += !brain->heal->running[i].cooling;
+		n += !brain->heal->running[i].cooling && !brain->heal->running[i].late;
 	return n;
 }
 

@@ -383,6 +383,8 @@ const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, con
 
 /* From this level of an entry on a file says whose extents may lie behind its size. */
 #define META_LEVEL_LEFT_BEHIND 2u
+/* From this level on a chunk in deletion takes note of shards that come late. */
+#define META_LEVEL_LATE_SHARDS 2u
 
 /*
  * Apply entry number index. Entries at or below state->index are skipped: outcome->status is then

@@ -250,6 +250,8 @@ int meta_heal_init(struct meta_brain *brain);
 void meta_heal_free(struct meta_brain *brain);
 void meta_heal_tick(struct meta_brain *brain);
 unsigned int meta_heal_running(const struct meta_brain *brain);
+/* A worker has been asked for shards of the chunk and has not answered, however long ago that was. */
+bool meta_heal_is_under_way(const struct meta_brain *brain, u64 group, u64 number);
 int meta_gc_init(struct meta_brain *brain);
 void meta_gc_free(struct meta_brain *brain);
 void meta_gc_tick(struct meta_brain *brain);

@@ -584,13 +584,67 @@ static void a_chunk_is_deleted_in_order_and_revived_before(void **state)
 	fixture_commit_begin(f, ino, BLOCK, 0);
 	fixture_commit_extents(f, &again, 1);
 	assert_int_equal(fixture_commit_end(f, 2), WEFT_ST_NEED);
-	chunks_entry(f, WEFT_ME_DELETED, group, 1, 0, 0x7);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, since, 0x7);
 	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_DELETING);
-	chunks_entry(f, WEFT_ME_DELETED, group, 1, 0, 0x8);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, since, 0x8);
 	assert_int_equal(chunk_state(f, group, 1, &since), 0);
 	/* Its number never comes again. */
 	assert_int_equal(fixture_write(f, ino, group, 0, BLOCK, 0), WEFT_ST_OK);
 	assert_int_equal(chunk_state(f, group, 2, &since), WEFT_MC_LIVE);
+}
+
+/* A rebuild of shard 3 that ended at a store. */
+static void healed_at(struct meta_fixture *f, u64 group, u32 store)
+{
+	struct weft_e_shards body = { .count = cpu_to_le32(1) };
+	struct weft_shard_report healed = { .group = cpu_to_le64(group), .number = cpu_to_le64(1),
+					     .index = cpu_to_le32(3), .store = cpu_to_le32(store),
+					     .status = cpu_to_le32(103) };
+	struct meta_buffer entry = { 0 };
+
+	healed.sid = (struct weft_sid){ cpu_to_le64(f->session), cpu_to_le64(f->counter) };
+	assert_int_equal(meta_entry_begin(&entry, WEFT_ME_HEALED), 0);
+	assert_int_equal(meta_buffer_put(&entry, &body, sizeof(body)), 0);
+	assert_int_equal(meta_buffer_put(&entry, &healed, sizeof(healed)), 0);
+	assert_int_equal(fixture_apply(f, &entry), WEFT_ST_OK);
+	meta_buffer_free(&entry);
+}
+
+static u32 place_of(struct meta_fixture *f, u64 group, u8 index)
+{
+	struct meta_chunk chunk;
+
+	assert_int_equal(meta_chunk_get(&f->state.txn, group, 1, &chunk), 0);
+	return meta_chunk_store(&chunk, index, index + 1u);
+}
+
+/* A shard that a worker, or the mount, brought while the chunk is deleted is deleted as well. */
+static void a_shard_that_comes_late_is_deleted_too(void **state)
+{
+	struct meta_fixture *f = *state;
+	u64 group = make_group(f, 2, 2), ino = make(f, "file"), decided, since;
+
+	assert_int_equal(fixture_write(f, ino, group, 0, BLOCK, 0x8), WEFT_ST_OK);
+	assert_int_equal(fixture_truncate(f, ino, 0), WEFT_ST_OK);
+	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_CONDEMNED);
+	chunks_entry(f, WEFT_ME_DELETING, group, 1, since, 0);
+	assert_int_equal(chunk_state(f, group, 1, &decided), WEFT_MC_DELETING);
+	/* The leader has asked the slot's store, which had nothing; the shard is at a spare. */
+	healed_at(f, group, 8);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, decided, 0xf);
+	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_DELETING);
+	assert_int_equal(place_of(f, group, 3), 8);
+	fixture_check(f);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, since, 0xb);
+	/* Deleted already, and then it came: once more. */
+	assert_int_equal(report(f, WEFT_REQ_SHARDS_STORED, group, 1, 1, 2, f->counter), WEFT_ST_OK);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, since, 0x6);
+	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_DELETING);
+	assert_int_equal(place_of(f, group, 1), 2);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, since, 0x4);
+	assert_int_equal(chunk_state(f, group, 1, &since), WEFT_MC_DELETING);
+	chunks_entry(f, WEFT_ME_DELETED, group, 1, since, 0x2);
+	assert_int_equal(chunk_state(f, group, 1, &since), 0);
 }
 
 /*
@@ -637,6 +691,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_chunk_is_deleted_in_order_and_revived_before,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_shard_that_comes_late_is_deleted_too, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_lost_reference_is_found, setup, teardown),
 	};
 

@@ -42,6 +42,9 @@ static struct {
 	struct peer bridge, admin, stores[STORES];
 	u32 store_numbers[STORES], host_numbers[STORES];
 	unsigned int deleted, rebuilt;
+	bool hold;                /* the next rebuild is not done before the test says so */
+	struct ctl_conn *held_by;
+	struct ctl_frame held;
 	char names[STORES][16];
 } t;
 
@@ -123,13 +126,35 @@ static void store_task(struct ctl_conn *conn, const struct ctl_frame *frame)
 	tlv_writer_free(&writer);
 }
 
+static bool is_rebuild(const struct ctl_frame *frame)
+{
+	struct tlv_reader reader;
+	struct weft_c_task task;
+	struct tlv tlv;
+
+	tlv_reader_init(&reader, frame->payload, frame->len);
+	assert_int_equal(tlv_next(&reader, &tlv), 1);
+	memcpy(&task, tlv.data, sizeof(task));
+	return task.kind == cpu_to_le32(WEFT_TASK_REBUILD);
+}
+
+static void hold_task(struct ctl_conn *conn, const struct ctl_frame *frame)
+{
+	t.held_by = conn;
+	t.held = *frame;
+	t.held.payload = memcpy(malloc(frame->len), frame->payload, frame->len);
+	t.hold = false;
+}
+
 static void on_request(struct ctl_conn *conn, void *ctx, const struct ctl_frame *frame)
 {
 	struct peer *peer = ctx;
 	struct tlv_reader reader;
 	struct tlv tlv;
 
-	if (frame->type == WEFT_CTL_TASK)
+	if (frame->type == WEFT_CTL_TASK && t.hold && is_rebuild(frame))
+		hold_task(conn, frame);
+	else if (frame->type == WEFT_CTL_TASK)
 		store_task(conn, frame);
 	if (frame->type != WEFT_CTL_MAP)
 		return;
@@ -531,32 +556,71 @@ static void what_was_answered_survives_sigkill(void **state)
 	wait_until("stores", "up", STORES, STORES);
 }
 
-static void deleted_files_free_their_shards(void **state)
+static void remove_file(const char *name, u64 ino)
 {
 	struct weft_time time = { .sec = cpu_to_le64(1) };
 	struct tlv_writer writer;
-	struct weft_attr attr;
-	u32 stores[4];
-	u64 ino, group;
 
-	ino = make_file("short-lived");
-	memcpy(&attr, answer(WEFT_P_PATTR).data, sizeof(attr));
-	group = want_group(1, 2);
-	group_stores(group, stores, 3);
-	assert_int_equal(write_file(ino, group, 1, 2, stores, 0), WEFT_ST_OK);
 	tlv_writer_init(&writer, 4096);
-	tlv_put_u64(&writer, WEFT_P_PARENT, le64_to_cpu(attr.ino));
-	tlv_put_text(&writer, WEFT_P_NAME, "short-lived");
+	tlv_put_u64(&writer, WEFT_P_PARENT, root);
+	tlv_put_text(&writer, WEFT_P_NAME, name);
 	tlv_put(&writer, WEFT_P_TIME, &time, sizeof(time));
 	assert_int_equal(request(WEFT_REQ_UNLINK, true, &writer), WEFT_ST_OK);
 	tlv_writer_reset(&writer);
 	tlv_put_u64(&writer, WEFT_P_INO, ino);
 	assert_int_equal(request(WEFT_REQ_FORGET, false, &writer), WEFT_ST_OK);
 	tlv_writer_free(&writer);
+}
+
+static void deleted_files_free_their_shards(void **state)
+{
+	u32 stores[4];
+	u64 ino, group;
+
+	ino = make_file("short-lived");
+	group = want_group(1, 2);
+	group_stores(group, stores, 3);
+	assert_int_equal(write_file(ino, group, 1, 2, stores, 0), WEFT_ST_OK);
+	remove_file("short-lived", ino);
 	assert_int_equal(status_number("chunks", "total"), 2);
 	wait_until("chunks", "condemned", 0, 0);
 	wait_until("chunks", "deleting", 0, 0);
 	assert_true(t.deleted >= 3);
+}
+
+/* Where the shard will be only the worker's answer tells. */
+static void a_chunk_that_is_rebuilt_is_deleted_after_that(void **state)
+{
+	unsigned int before;
+	u32 stores[4];
+	u64 ino, group;
+
+	t.hold = true;
+	ino = make_file("rebuilt");
+	group = want_group(2, 2);
+	group_stores(group, stores, 4);
+	stores[3] = 0;
+	assert_int_equal(write_file(ino, group, 2, 2, stores, 0), WEFT_ST_OK);
+	while (!t.held_by)
+		uv_run(&t.loop, UV_RUN_ONCE);
+	remove_file("rebuilt", ino);
+	wait_until("chunks", "deleting", 1, 1);
+	/* Others are deleted meanwhile, it is not. */
+	before = t.deleted;
+	ino = make_file("another");
+	group = want_group(1, 2);
+	group_stores(group, stores, 3);
+	assert_int_equal(write_file(ino, group, 1, 2, stores, 0), WEFT_ST_OK);
+	remove_file("another", ino);
+	while (t.deleted < before + 3)
+		uv_run(&t.loop, UV_RUN_ONCE);
+	wait_until("chunks", "condemned", 0, 0);
+	wait_until("chunks", "deleting", 1, 1);
+	assert_int_equal(t.deleted, before + 3);
+	store_task(t.held_by, &t.held);
+	free((void *)t.held.payload);
+	wait_until("chunks", "deleting", 0, 0);
+	assert_int_equal(t.deleted, before + 7);
 }
 
 /* CREATE with a number of its own choice. */
@@ -709,6 +773,7 @@ int main(void)
 		cmocka_unit_test(a_second_client_waits_for_the_first_to_be_silent),
 		cmocka_unit_test(what_was_answered_survives_sigkill),
 		cmocka_unit_test(deleted_files_free_their_shards),
+		cmocka_unit_test(a_chunk_that_is_rebuilt_is_deleted_after_that),
 		cmocka_unit_test(a_full_disk_refuses_what_is_new_and_answers_repeats),
 		cmocka_unit_test(a_silent_host_is_down_and_narrow_groups_are_made),
 		cmocka_unit_test(sigterm_ends_it_in_order),
