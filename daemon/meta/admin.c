@@ -62,7 +62,7 @@ static const char *store_status(const struct cat_store *store)
 static json_t *store_json(struct meta_brain *brain, const struct cat_store *store)
 {
 	const struct cat_host *host = catalog_host(&brain->catalog, store->host);
-	bool up = catalog_store_up(&brain->catalog, store);
+	bool up = catalog_store_readable(&brain->catalog, store);
 
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i}",
 			 "store", (int)store->store, "host",
@@ -172,8 +172,8 @@ static json_t *group_json(struct meta_brain *brain, const struct cat_group *grou
 
 	for (unsigned int i = 0; i < (unsigned int)group->k + group->m; i++) {
 		json_array_append_new(stores, json_integer(group->stores[i]));
-		up += catalog_store_up(&brain->catalog,
-				       catalog_store(&brain->catalog, group->stores[i]));
+		up += catalog_store_readable(&brain->catalog,
+					     catalog_store(&brain->catalog, group->stores[i]));
 	}
 	return json_pack("{s:I, s:s, s:i, s:i, s:b, s:b, s:b, s:i, s:o}", "group",
 			 (json_int_t)group->group, "volume", volume ? volume->name : "?", "k",

@@ -312,12 +312,18 @@ int catalog_update_session(struct meta_catalog *catalog, struct meta_state *stat
 	return text_copy(&sessions[at].name, record.name);
 }
 
-bool catalog_store_up(const struct meta_catalog *catalog, const struct cat_store *store)
+bool catalog_store_readable(const struct meta_catalog *catalog, const struct cat_store *store)
 {
 	const struct cat_host *host = store ? catalog_host(catalog, store->host) : NULL;
 
-	return host && store->beaten && store->status == WEFT_ST_OK &&
+	return host && store->beaten &&
+	       (store->status == WEFT_ST_OK || store->status == WEFT_ST_STORE_FULL) &&
 	       (host->state == WEFT_HOST_UP || host->state == WEFT_HOST_SUSPECT);
+}
+
+bool catalog_store_up(const struct meta_catalog *catalog, const struct cat_store *store)
+{
+	return catalog_store_readable(catalog, store) && store->status == WEFT_ST_OK;
 }
 
 bool catalog_group_up(const struct meta_catalog *catalog, const struct cat_group *group)

@@ -117,6 +117,8 @@ struct cat_volume *catalog_volume_by_name(const struct meta_catalog *catalog, co
 struct cat_session *catalog_session(const struct meta_catalog *catalog, u64 session);
 struct cat_host *catalog_host_by_client(const struct meta_catalog *catalog, u64 client);
 
+/* True if it answers: shards can be read there and deleted. One that is full does. */
+bool catalog_store_readable(const struct meta_catalog *catalog, const struct cat_store *store);
 /* True if shards can be put there now. */
 bool catalog_store_up(const struct meta_catalog *catalog, const struct cat_store *store);
 /* All of its stores are up. */

@@ -86,7 +86,7 @@ struct plan {
 	struct meta_group group;
 	u32 at[WEFT_SHARDS_MAX];    /* where each shard is, or shall go */
 	bool wanted[WEFT_SHARDS_MAX];
-	bool up[WEFT_SHARDS_MAX];   /* its store is */
+	bool up[WEFT_SHARDS_MAX];   /* its store answers, full or not */
 	unsigned int n;
 	unsigned int readable;
 };
@@ -134,6 +134,22 @@ static u32 find_spare(struct meta_brain *brain, const struct plan *plan)
 	return best ? best->store : WEFT_STORE_NONE;
 }
 
+/*
+ * The store of the slot, or another one while that is down or full. A full one keeps a reserve for
+ * rebuilds: better there than nowhere. 0: none.
+ */
+static u32 find_target(struct meta_brain *brain, const struct plan *plan, u32 slot)
+{
+	const struct meta_catalog *catalog = &brain->catalog;
+	const struct cat_store *store = catalog_store(catalog, slot);
+	u32 spare;
+
+	if (catalog_store_up(catalog, store))
+		return slot;
+	spare = find_spare(brain, plan);
+	return spare || !catalog_store_readable(catalog, store) ? spare : slot;
+}
+
 /* Targets for what is missing; false if there is nothing to do or nothing to do it from. */
 static bool make_plan(struct meta_brain *brain, struct plan *plan)
 {
@@ -146,7 +162,7 @@ static bool make_plan(struct meta_brain *brain, struct plan *plan)
 	for (unsigned int i = 0; i < plan->n; i++) {
 		plan->at[i] =
 			meta_chunk_store(&plan->chunk, (u8)i, le32_to_cpu(plan->group.stores[i]));
-		plan->up[i] = catalog_store_up(catalog, catalog_store(catalog, plan->at[i]));
+		plan->up[i] = catalog_store_readable(catalog, catalog_store(catalog, plan->at[i]));
 		plan->wanted[i] = false;
 		plan->readable += plan->up[i];
 	}
@@ -155,9 +171,7 @@ static bool make_plan(struct meta_brain *brain, struct plan *plan)
 	for (unsigned int i = 0; i < plan->n; i++) {
 		if (plan->at[i] != WEFT_STORE_NONE)
 			continue;
-		slot = le32_to_cpu(plan->group.stores[i]);
-		if (!catalog_store_up(catalog, catalog_store(catalog, slot)))
-			slot = find_spare(brain, plan);
+		slot = find_target(brain, plan, le32_to_cpu(plan->group.stores[i]));
 		if (slot == WEFT_STORE_NONE)
 			continue;
 		plan->at[i] = slot;

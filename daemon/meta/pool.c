@@ -234,16 +234,37 @@ void meta_run_group(struct meta_brain *brain, struct meta_op *op)
 			       (unsigned long long)op->ask.group);
 }
 
-/* A leader that has just begun has not heard of all stores yet: that is no answer to act upon. */
+static unsigned int count_full(const struct meta_catalog *catalog)
+{
+	unsigned int n = 0;
+
+	for (u32 i = 0; i < catalog->n_stores; i++)
+		n += catalog_store_readable(catalog, catalog->stores[i]) &&
+		     !catalog_store_up(catalog, catalog->stores[i]);
+	return n;
+}
+
+/*
+ * A leader that has just begun has not heard of all stores yet: that is no answer to act upon. What
+ * stores that are full would make up for is a matter of space, not of waiting.
+ */
 static void refuse_too_few(struct meta_brain *brain, struct meta_op *op,
 			   const struct cat_volume *volume, unsigned int up)
 {
 	bool begun = brain->now_ns < brain->leader_since_ns + brain->settings.down_ns;
+	unsigned int full = count_full(&brain->catalog), need = 1 + le32_to_cpu(volume->info.m);
 
+	if (!begun && full && up + full >= need) {
+		meta_op_refuse(op, WEFT_ST_NOSPC, WEFT_P_TEXT,
+			       "volume %s wants at least %u stores to write to, %u can be used and "
+			       "%u are full; make room on those, or add stores",
+			       volume->name, need, up, full);
+		return;
+	}
 	meta_op_refuse(op, begun ? WEFT_ST_OVERLOADED : WEFT_ST_NO_GROUP, WEFT_P_TEXT,
 		       "volume %s wants at least %u stores to write to and %u can be used; start "
 		       "the stores that are down",
-		       volume->name, 1 + le32_to_cpu(volume->info.m), up);
+		       volume->name, need, up);
 }
 
 void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)

@@ -11,7 +11,8 @@
 #include "meta/service.h"
 
 struct tally {
-	unsigned int hosts, hosts_up, stores, stores_up;
+	unsigned int hosts, hosts_up, stores, stores_up, stores_full;
+	/* _up: of stores that can be written to. */
 	u64 capacity, free, capacity_up, free_up;
 	/* Stores up beyond k, of the group that has fewest; WEFT_SHARDS_MAX: none has chunks. */
 	unsigned int least_up;
@@ -72,7 +73,8 @@ static void tally_groups(struct meta_brain *brain, struct tally *tally)
 			continue;
 		up = 0;
 		for (unsigned int n = 0; n < (unsigned int)group->k + group->m; n++)
-			up += catalog_store_up(catalog, catalog_store(catalog, group->stores[n]));
+			up += catalog_store_readable(catalog,
+						     catalog_store(catalog, group->stores[n]));
 		tally->groups_degraded += up < (unsigned int)group->k + group->m;
 		tally->groups_unreadable += up < group->k;
 		spare = up < group->k ? 0 : up - group->k;
@@ -100,7 +102,8 @@ static void count(struct meta_brain *brain, struct tally *tally)
 			continue;
 		up = catalog_store_up(catalog, store);
 		tally->stores++;
-		tally->stores_up += up;
+		tally->stores_up += catalog_store_readable(catalog, store);
+		tally->stores_full += store->beaten && store->status == WEFT_ST_STORE_FULL;
 		tally->capacity += store->capacity;
 		tally->free += store->free;
 		tally->capacity_up += up ? store->capacity : 0;
@@ -193,7 +196,12 @@ static void say_risks(struct meta_brain *brain, const struct tally *tally, json_
 		    catalog->stores[i]->status != WEFT_ST_OK) {
 			say(list, "store %u in %s: %s", i, catalog->stores[i]->path,
 			    status_text(catalog->stores[i]->status));
-			say(todo, "look at the disk of %s", catalog->stores[i]->path);
+			say(todo,
+			    catalog->stores[i]->status == WEFT_ST_STORE_FULL
+				    ? "make room in %s, or add stores; what it has is read and "
+				      "deleted as before"
+				    : "look at the disk of %s",
+			    catalog->stores[i]->path);
 		}
 	if (tally->heavy_host) {
 		say(list,
@@ -255,7 +263,8 @@ static const char *health(const struct meta_brain *brain, const struct tally *ta
 		return "unavailable";
 	if (!tally->stores)
 		return "empty";
-	if (tally->stores_up < tally->stores || brain->state.counters.missing)
+	if (tally->stores_up < tally->stores || tally->stores_full ||
+	    brain->state.counters.missing)
 		return "degraded";
 	return "ok";
 }

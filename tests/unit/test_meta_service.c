@@ -41,6 +41,7 @@ static struct {
 	uv_timer_t beat;
 	struct peer bridge, admin, stores[STORES];
 	u32 store_numbers[STORES], host_numbers[STORES];
+	u32 store_status[STORES]; /* that they say */
 	unsigned int deleted, rebuilt;
 	bool hold;                /* the next rebuild is not done before the test says so */
 	struct ctl_conn *held_by;
@@ -290,6 +291,7 @@ static void beat(uv_timer_t *timer)
 		if (!t.stores[i].conn || !t.store_numbers[i])
 			continue;
 		state.store = cpu_to_le32(t.store_numbers[i]);
+		state.status = cpu_to_le32(t.store_status[i]);
 		tlv_writer_init(&writer, 4096);
 		tlv_put_u32(&writer, WEFT_C_HOST_NR, t.host_numbers[i]);
 		tlv_put(&writer, WEFT_C_STORE_STATE, &state, sizeof(state));
@@ -474,6 +476,22 @@ static void group_stores(u64 group, u32 *stores, unsigned int n)
 	json_decref(json);
 }
 
+static void remove_file(const char *name, u64 ino)
+{
+	struct weft_time time = { .sec = cpu_to_le64(1) };
+	struct tlv_writer writer;
+
+	tlv_writer_init(&writer, 4096);
+	tlv_put_u64(&writer, WEFT_P_PARENT, root);
+	tlv_put_text(&writer, WEFT_P_NAME, name);
+	tlv_put(&writer, WEFT_P_TIME, &time, sizeof(time));
+	assert_int_equal(request(WEFT_REQ_UNLINK, true, &writer), WEFT_ST_OK);
+	tlv_writer_reset(&writer);
+	tlv_put_u64(&writer, WEFT_P_INO, ino);
+	assert_int_equal(request(WEFT_REQ_FORGET, false, &writer), WEFT_ST_OK);
+	tlv_writer_free(&writer);
+}
+
 /* ---- Tests: one story, in order ---- */
 
 static void stores_register_and_a_volume_is_made(void **state)
@@ -515,6 +533,51 @@ static void a_mount_writes_and_a_missing_shard_is_rebuilt(void **state)
 	assert_int_equal(status_number("chunks", "total"), 2);
 }
 
+static bool status_says(const char *list, const char *what)
+{
+	json_t *json = admin(WEFT_ST_OK, "{\"command\":\"status\"}"), *text;
+	bool said = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, list), i, text)
+		said |= !!strstr(json_string_value(text), what);
+	json_decref(json);
+	return said;
+}
+
+/* What is full is not written to; it is read, from there missing shards are rebuilt, and told. */
+static void full_stores_are_read_and_not_chosen(void **state)
+{
+	u32 stores[4], missing = 0;
+	u64 group, ino;
+
+	ino = make_file("on full ones");
+	group = want_group(2, 2);
+	group_stores(group, stores, 4);
+	for (unsigned int i = 0; i < 3; i++)
+		t.store_status[i] = WEFT_ST_STORE_FULL;
+	while (!status_says("at_risk", "the store is full"))
+		uv_run(&t.loop, UV_RUN_ONCE);
+	assert_true(status_says("to_do", "make room in /srv"));
+	assert_int_equal(status_number("groups", "unreadable"), 0);
+	assert_int_equal(status_number("stores", "up"), STORES);
+	for (unsigned int i = 0; i < 4; i++)
+		if (stores[i] == t.store_numbers[3])
+			missing = i;
+	stores[missing] = 0;
+	assert_int_equal(write_file(ino, group, 2, 2, stores, 0), WEFT_ST_OK);
+	wait_until("chunks", "with_missing_shards", 0, 0);
+	/* One that is not full is all that there is to write to. */
+	group = want_group(2, 2);
+	group_stores(group, stores, 1);
+	assert_int_equal(stores[0], t.store_numbers[3]);
+	memset(t.store_status, 0, sizeof(t.store_status));
+	while (status_says("at_risk", "the store is full"))
+		uv_run(&t.loop, UV_RUN_ONCE);
+	remove_file("on full ones", ino);
+	wait_until("groups", "open", 32, 1000);
+}
+
 static void a_second_client_waits_for_the_first_to_be_silent(void **state)
 {
 	u64 first = session;
@@ -554,22 +617,6 @@ static void what_was_answered_survives_sigkill(void **state)
 	/* The session lives on; its numbers too. */
 	assert_true(make_file("after"));
 	wait_until("stores", "up", STORES, STORES);
-}
-
-static void remove_file(const char *name, u64 ino)
-{
-	struct weft_time time = { .sec = cpu_to_le64(1) };
-	struct tlv_writer writer;
-
-	tlv_writer_init(&writer, 4096);
-	tlv_put_u64(&writer, WEFT_P_PARENT, root);
-	tlv_put_text(&writer, WEFT_P_NAME, name);
-	tlv_put(&writer, WEFT_P_TIME, &time, sizeof(time));
-	assert_int_equal(request(WEFT_REQ_UNLINK, true, &writer), WEFT_ST_OK);
-	tlv_writer_reset(&writer);
-	tlv_put_u64(&writer, WEFT_P_INO, ino);
-	assert_int_equal(request(WEFT_REQ_FORGET, false, &writer), WEFT_ST_OK);
-	tlv_writer_free(&writer);
 }
 
 static void deleted_files_free_their_shards(void **state)
@@ -770,6 +817,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_register_and_a_volume_is_made),
 		cmocka_unit_test(a_mount_writes_and_a_missing_shard_is_rebuilt),
+		cmocka_unit_test(full_stores_are_read_and_not_chosen),
 		cmocka_unit_test(a_second_client_waits_for_the_first_to_be_silent),
 		cmocka_unit_test(what_was_answered_survives_sigkill),
 		cmocka_unit_test(deleted_files_free_their_shards),
