@@ -102,6 +102,21 @@ static void bind_takes_over(void)
 	CHECK(!fake_fetch(&old, 1) && !fake_fetch(&new, 1));
 }
 
+/* Nobody has said what the cluster is called: 0 is no generation. */
+static void join_needs_a_bind(void)
+{
+	static const uint8_t unbound_uuid[16] = { 0xab, 1 };
+	struct fake fake;
+
+	fake_open(&fake);
+	CHECK(fake_join(&fake, unbound_uuid, 0) == -ESTALE, "got %d", fake.error);
+	CHECK(strstr(fake.text, "no generation"), "text: %s", fake.text);
+	CHECK(fake_fetch(&fake, 1) != 0);
+	CHECK(!fake_bind(&fake, unbound_uuid, "late"));
+	CHECK(fake.generation > 0);
+	CHECK(!fake_fetch(&fake, 1));
+}
+
 static void answer_mount(struct fake *fake, struct fake_meta *meta, struct fake_request *req)
 {
 	static struct fake_payload payload;
@@ -227,6 +242,7 @@ int main(void)
 		{ "commands need a bound socket", commands_need_a_bound_socket },
 		{ "refusals have a sentence and an attribute", refusals_have_a_sentence },
 		{ "BIND takes over, the old generation gets ESTALE", bind_takes_over },
+		{ "JOIN of a cluster that nobody has bound gets ESTALE", join_needs_a_bind },
 		{ "fetched requests go to the successor", fetched_requests_go_to_the_successor },
 		{ "fetched requests survive a killed bridge",
 		  fetched_requests_survive_a_killed_bridge },

@@ -140,6 +140,11 @@ static int bind_attach(struct weft_nl_sock *sock, struct genl_info *info)
 	struct weft_nl_sock *other, *next;
 
 	if (info->attrs[WEFT_A_JOIN]) {
+		if (!nl->generation) {
+			NL_SET_ERR_MSG(info->extack,
+				"there is no generation to join: no daemon has bound to the cluster");
+			return -ESTALE;
+		}
 		if (!info->attrs[WEFT_A_GENERATION] ||
 		    nla_get_u64(info->attrs[WEFT_A_GENERATION]) != nl->generation) {
 			NL_SET_ERR_MSG(info->extack,
