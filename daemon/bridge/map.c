@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "bridge/bridge.h"
 
+#define STORES_MAX 4096u /* of a host: what the kernel takes, and a message to it holds */
+
 /* --- telling the kernel ---------------------------------------------------------------------------------------------- */
 
 static void tell_host(struct bridge *bridge, const struct map_host *host)
@@ -207,6 +209,8 @@ static int read_store(struct bridge *bridge, const struct tlv *tlv)
 	for (size_t i = 0; i < host->n_stores; i++)
 		if (host->stores[i] == store)
 			return 0;
+	if (host->n_stores >= STORES_MAX)
+		return -E2BIG;
 	drop_store(bridge, store);
 	stores = realloc(host->stores, (host->n_stores + 1) * sizeof(*stores));
 	if (!stores)
