@@ -80,6 +80,8 @@ static int store_file_read(struct store *store, struct weft_store_file *file)
 	}
 	n = read(fd, file, sizeof(*file));
 	close(fd);
+	if (n < (ssize_t)sizeof(*file))
+		memset(file, 0, sizeof(*file));
 	crc = le32_to_cpu(file->crc);
 	file->crc = 0;
 	if (n != sizeof(*file) || le32_to_cpu(file->magic) != WEFT_STORE_MAGIC)
@@ -91,6 +93,9 @@ static int store_file_read(struct store *store, struct weft_store_file *file)
 		      "directory and let the shards be rebuilt";
 	else if (file->reserved0 || !store_file_zero(file->reserved1, sizeof(file->reserved1)))
 		why = "STORE has fields that this version does not know; update this host";
+	else if (!file->format)
+		why = "STORE has a format that no version of weft wrote; restore that file, or empty "
+		      "the directory and let the shards be rebuilt";
 	else if (memcmp(file->cluster, store->conf->cluster, sizeof(file->cluster)) != 0)
 		why = "it belongs to another cluster; give this host another directory, or empty "
 		      "this one if nobody needs its shards";
@@ -108,7 +113,8 @@ static int store_identify(struct store *store)
 	int err = store_file_read(store, &file);
 
 	if (err == -ENOENT) {
-		if (!faccessat(store->dir, "shards", F_OK, 0)) {
+		if (!faccessat(store->dir, "shards", F_OK, 0) ||
+		    !faccessat(store->dir, "segments", F_OK, 0)) {
 			log_error("store %s refused: it has shards but no file STORE; restore that "
 				  "file, or empty the directory",
 				  store->path);

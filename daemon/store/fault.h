@@ -13,5 +13,7 @@
 extern bool store_fault_name_unsynced;
 /* Answer a PUT before its segment record is durable. */
 extern bool store_fault_record_unsynced;
+/* The disk has no room for the index. */
+extern bool store_fault_index_full;
 
 #endif

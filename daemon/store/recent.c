@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "store/append.h"
+#include "store/fault.h"
 
 #define BUCKETS_MIN 1024
 #define URGENT	    8192
+
+bool store_fault_index_full;
 
 static size_t key_hash(const struct store_key *key)
 {
@@ -160,7 +164,7 @@ static int flush_collect(struct store_segments *segments, struct flush *flush)
 
 static int flush_write(struct store_segments *segments, const struct flush *flush)
 {
-	int err = store_index_begin(segments->index);
+	int err = store_fault_index_full ? -ENOSPC : store_index_begin(segments->index);
 
 	if (err)
 		return err;
@@ -217,6 +221,22 @@ static void flush_undo(struct store_segments *segments, const struct flush *flus
 	}
 }
 
+/*
+ * A disk without room is no broken one: the segments hold everything that the index lacks, and the
+ * next turn tries again.
+ */
+static void flush_failed(struct store *store, int err)
+{
+	static _Thread_local struct log_limit limit;
+
+	if (err != -ENOSPC && err != -EDQUOT)
+		store_fail(store, "writing the index", err);
+	else if (log_limit(&limit, 2, 60))
+		log_warn("store %s is full: there is no room for its index; make room on its disk, or "
+			 "add stores",
+			 store->path);
+}
+
 static int flush_locked(struct store *store, bool sync, bool clean)
 {
 	struct store_segments *segments = store->segments;
@@ -243,7 +263,7 @@ static int flush_locked(struct store *store, bool sync, bool clean)
 	free(flush.entries);
 	free(flush.dead);
 	if (err)
-		store_fail(store, "writing the index", err);
+		flush_failed(store, err);
 	return err;
 }
 

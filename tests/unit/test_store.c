@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "store/fault.h"
+#include "store/segment.h"
 #include "store_fixture.h"
 #include "weft_status.h"
 
@@ -40,6 +43,7 @@ static int teardown(void **state)
 
 	if (fixture->server)
 		fixture_stop(fixture);
+	umount2(fixture->path, MNT_DETACH); /* one test mounts something there */
 	fixture_exit(fixture);
 	free(fixture);
 	return 0;
@@ -384,6 +388,77 @@ static void full_store_says_so_and_keeps_a_reserve_for_rebuilds(void **state)
 	store_client_close(worker);
 }
 
+/* Others have filled the disk to its last block. What is stored is read and deleted, and that makes room. */
+static void a_disk_without_any_room_reads_and_deletes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct shard large, small, late;
+	static const uint8_t block[4096] = {1};
+	struct store_client *client;
+	char path[128];
+	int fd, status;
+
+	if (mkdir(fixture->path, 0700) || mount("weft", fixture->path, "tmpfs", 0, "size=32m"))
+		skip();
+	fixture->conf.reserve_percent = fixture->conf.rebuild_percent = 0;
+	fixture_start(fixture);
+	client = fixture_connect(fixture, WEFT_ROLE_META);
+	shard_init(&large, 9, 1, 1u << 20, 1);
+	shard_init(&small, 9, 2, SMALL, 2);
+	shard_init(&late, 9, 3, LARGE, 3);
+	assert_int_equal(shard_put(client, &large), WEFT_ST_OK);
+	assert_int_equal(shard_put(client, &small), WEFT_ST_OK);
+	snprintf(path, sizeof(path), "%s/others", fixture->path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) == sizeof(block))
+		;
+	close(fd);
+	assert_int_equal(shard_put(client, &late), WEFT_ST_STORE_FULL);
+	assert_int_equal(shard_check(client, &large), WEFT_ST_OK);
+	assert_int_equal(shard_check(client, &small), WEFT_ST_OK);
+	assert_int_equal(shard_call(client, &large, WEFT_OP_DEL), WEFT_ST_OK);
+	assert_int_equal(shard_call(client, &small, WEFT_OP_DEL), WEFT_ST_OK);
+	/* The store has seen the room at last. */
+	while ((status = shard_put(client, &late)) == WEFT_ST_STORE_FULL)
+		store_space_refresh(fixture->server->stores[0]);
+	assert_int_equal(status, WEFT_ST_OK);
+	assert_int_equal(shard_check(client, &late), WEFT_ST_OK);
+	assert_int_equal(atomic_load(&fixture->server->stores[0]->status), WEFT_ST_OK);
+	shard_exit(&large);
+	shard_exit(&small);
+	shard_exit(&late);
+	store_client_close(client);
+}
+
+/* The index is behind until there is room again; nothing is lost, and nothing is refused for ever. */
+static void an_index_without_room_catches_up(void **state)
+{
+	struct fixture *fixture = *state;
+	struct store_client *client;
+	struct store *store;
+	struct shard shard;
+
+	fixture_start(fixture);
+	store = fixture->server->stores[0];
+	client = fixture_connect(fixture, WEFT_ROLE_CLIENT);
+	shard_init(&shard, 9, 1, SMALL, 1);
+	store_fault_index_full = true;
+	assert_int_equal(shard_put(client, &shard), WEFT_ST_OK);
+	assert_int_equal(store_segments_flush(store, true), -ENOSPC);
+	assert_int_equal(atomic_load(&store->status), WEFT_ST_OK);
+	assert_int_equal(shard_check(client, &shard), WEFT_ST_OK);
+	store_fault_index_full = false;
+	assert_int_equal(store_segments_flush(store, true), 0);
+	store_client_close(client);
+	fixture_stop(fixture);
+	fixture_start(fixture);
+	client = fixture_connect(fixture, WEFT_ROLE_CLIENT);
+	assert_int_equal(shard_check(client, &shard), WEFT_ST_OK);
+	shard_exit(&shard);
+	store_client_close(client);
+}
+
 static void list_and_digest_agree(void **state)
 {
 	enum { COUNT = 60 };
@@ -450,6 +525,8 @@ int main(void)
 		STORE_TEST(wrong_cluster_store_and_incarnation_are_refused),
 		STORE_TEST(directories_that_are_not_ours_are_refused),
 		STORE_TEST(full_store_says_so_and_keeps_a_reserve_for_rebuilds),
+		STORE_TEST(a_disk_without_any_room_reads_and_deletes),
+		STORE_TEST(an_index_without_room_catches_up),
 		STORE_TEST(list_and_digest_agree),
 	};
 	int failed;
