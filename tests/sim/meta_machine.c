@@ -121,6 +121,27 @@ static uint16_t put_request(struct tlv_writer *w, uint64_t random)
 	}
 }
 
+/* Content and size of one of the first files, or of none: numbers are given in order. */
+static uint16_t put_content(struct tlv_writer *w, uint64_t random)
+{
+	struct weft_commit commit = { .flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_INLINE) };
+	struct weft_setattr set = { .valid = cpu_to_le32(WEFT_SA_SIZE),
+				    .size = cpu_to_le64((random >> 40) % 3000) };
+	uint8_t data[256];
+	size_t len = 1 + (random >> 32) % sizeof(data);
+
+	tlv_put_u64(w, WEFT_P_INO, made.root + 1 + (random >> 16) % NAMES);
+	if (random & 1) {
+		tlv_put(w, WEFT_P_SETATTR, &set, sizeof(set));
+		return WEFT_REQ_SETATTR;
+	}
+	memset(data, (int)(random >> 24), sizeof(data));
+	commit.size = cpu_to_le64(len);
+	tlv_put(w, WEFT_P_COMMIT, &commit, sizeof(commit));
+	tlv_put(w, WEFT_P_DATA, data, len);
+	return WEFT_REQ_COMMIT;
+}
+
 static void request(struct meta_buffer *entry, uint64_t random)
 {
 	uint32_t slot = (uint32_t)(random >> 8) % SLOTS;
@@ -130,7 +151,7 @@ static void request(struct meta_buffer *entry, uint64_t random)
 	uint16_t op;
 
 	tlv_writer_init(&w, WEFT_PAYLOAD_MAX);
-	op = put_request(&w, random);
+	op = random >> 60 < 6 ? put_content(&w, random) : put_request(&w, random);
 	must(tlv_finish(&w));
 	if (meta_request_parse(op, made.session, ++sequences[slot], slot, w.data, w.len, entry,
 			       &ask, &why)) {
