@@ -293,6 +293,9 @@ static int read_hello(struct ctl_conn *conn, const struct ctl_frame *frame)
 	memcpy(conn->peer.cluster, known[WEFT_C_CLUSTER].data, 16);
 	if (memcmp(conn->peer.cluster, unknown, 16) && memcmp(conn->self->cluster, unknown, 16) &&
 	    memcmp(conn->peer.cluster, conn->self->cluster, 16)) {
+		/* Told whose we are, the peer can say in its own log what is wrong. */
+		if (!conn->outgoing)
+			send_hello(conn, frame, WEFT_ST_WRONG_CLUSTER);
 		conn_fail(conn, -EPROTO, "%s belongs to another cluster", conn->peer.address);
 		return -EPROTO;
 	}
