@@ -53,6 +53,7 @@
 
 #define WEFT_CLUSTER_NAME_MAX 63
 #define WEFT_BUDGET_MIN (16ULL << 20) /* bytes that a mount needs to write at all */
+#define WEFT_BUDGET_MAX (1ULL << 44)
 
 /* obs/stats.c: counters of mounts and hosts; an index a line of the table in uapi/weft_counters.h. */
 enum weft_mount_counter {

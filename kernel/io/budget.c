@@ -89,6 +89,12 @@ void weft_budget_give(struct weft_mount *mount, u64 bytes)
 		wake_up_all(&budget_wait);
 }
 
+void weft_io_budget_set(struct weft_mount *mount, u64 budget)
+{
+	WRITE_ONCE(mount->io.budget, budget);
+	wake_up_all(&budget_wait);
+}
+
 void weft_budget_wake(void)
 {
 	wake_up_all(&budget_wait);

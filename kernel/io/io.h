@@ -141,6 +141,9 @@ void weft_io_times_end(struct inode *inode, u64 token);
 int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc);
 int weft_io_sync(struct weft_mount *mount);
 
+/* The mount's budget from now on; who waits for a share of it tries again. Does not sleep. */
+void weft_io_budget_set(struct weft_mount *mount, u64 budget);
+
 /*
  * umount -f and lost sessions: dirty data is thrown away with an event naming the file; waits end. The caller has set
  * mount->state and aborts requests and jobs of node/ as well. Does not wait.

@@ -315,16 +315,16 @@ int weft_nl_limits_doit(struct sk_buff *skb, struct genl_info *info)
 	if (error)
 		goto out_put_cluster;
 	budget = nla_get_u64(info->attrs[WEFT_A_BUDGET]);
-	if (budget < WEFT_BUDGET_MIN) {
+	if (budget < WEFT_BUDGET_MIN || budget > WEFT_BUDGET_MAX) {
 		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[WEFT_A_BUDGET],
-				    "a budget is at least 16 MiB");
+				    "a budget is 16 MiB to 16 TiB");
 		error = -ERANGE;
 		goto out_put_cluster;
 	}
 	spin_lock(&cluster->nl.lock);
 	cluster->nl.budget = budget;
 	list_for_each_entry(mount, &cluster->nl.mounts, nl.link)
-		WRITE_ONCE(mount->io.budget, budget);
+		weft_io_budget_set(mount, budget);
 	spin_unlock(&cluster->nl.lock);
 out_put_cluster:
 	weft_cluster_put(cluster);

@@ -49,6 +49,17 @@ int weft_nl_pre_admin(const struct genl_split_ops *ops, struct sk_buff *skb, str
 	return -EPERM;
 }
 
+/* Limits are about memory of the whole machine: no matter of a namespace's administrator. */
+int weft_nl_pre_limits(const struct genl_split_ops *ops, struct sk_buff *skb,
+		       struct genl_info *info)
+{
+	if (netlink_capable(skb, CAP_NET_ADMIN))
+		return 0;
+	NL_SET_ERR_MSG(info->extack,
+		"this needs CAP_NET_ADMIN in the initial user namespace, when the socket is opened and now");
+	return -EPERM;
+}
+
 int weft_nl_pre_bound(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info)
 {
 	struct weft_nl_sock *sock;

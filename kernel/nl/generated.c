@@ -153,8 +153,9 @@ static const struct genl_split_ops weft_nl_ops[] = {
 		.cmd = WEFT_CMD_LIMITS,
 		.policy = weft_nl_limits_nl_policy,
 		.maxattr = WEFT_A_BUDGET,
+		.pre_doit = weft_nl_pre_limits,
 		.doit = weft_nl_limits_doit,
-		.flags = GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+		.flags = GENL_CMD_CAP_DO,
 	},
 	{
 		.cmd = WEFT_CMD_ABORT,

@@ -26,6 +26,7 @@ int weft_nl_limits_doit(struct sk_buff *skb, struct genl_info *info);
 int weft_nl_mount_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int weft_nl_pre_admin(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info);
 int weft_nl_pre_bound(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info);
+int weft_nl_pre_limits(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info);
 int weft_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int weft_nl_time_doit(struct sk_buff *skb, struct genl_info *info);
 void weft_nl_post_bound(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info);

@@ -10,8 +10,6 @@
 
 #include "vfs/vfs.h"
 
-#define BUDGET_MAX (1ULL << 44)
-
 enum weft_param {
 	PARAM_BUDGET,
 };
@@ -51,7 +49,7 @@ static int params_budget(struct fs_context *fc, const char *text)
 	budget = memparse(text, &end);
 	if (end == text || *end || *text == '-')
 		return invalf(fc, "weft: budget=%s is no size: a number with K, M or G", text);
-	if (budget < WEFT_BUDGET_MIN || budget > BUDGET_MAX)
+	if (budget < WEFT_BUDGET_MIN || budget > WEFT_BUDGET_MAX)
 		return invalf(fc, "weft: budget=%s is out of range: 16M to 16T", text);
 	ctx->budget = budget;
 	return 0;

@@ -512,7 +512,7 @@ int weft_reconfigure(struct fs_context *fc)
 	sync_filesystem(sb);
 	fc->sb_flags |= SB_NOATIME;
 	if (ctx->budget)
-		WRITE_ONCE(mount->io.budget, ctx->budget);
+		weft_io_budget_set(mount, ctx->budget);
 	return 0;
 }
 
