@@ -158,6 +158,14 @@ bool weft_request_left(const struct weft_request *req);
  */
 int weft_request_submit(struct weft_request *req);
 
+/*
+ * After a call that failed, or an answer that made no sense: what the request asked for may have
+ * happened all the same.
+ */
+bool weft_request_unclear(const struct weft_request *req);
+
+/* The metadata service has said no: nothing has changed, and nothing will. */
+bool weft_status_refused(u32 status);
 /* The errno of an answer's status. */
 int weft_status_errno(u32 status);
 const char *weft_status_text(u32 status);

@@ -75,6 +75,22 @@ int weft_status_errno(u32 status)
 	return -EPROTO;
 }
 
+bool weft_status_refused(u32 status)
+{
+	switch (status) {
+	case WEFT_ST_NOENT ... WEFT_ST_NOMEM:
+	case WEFT_ST_NOT_LEADER:
+	case WEFT_ST_RECOVERY:
+	case WEFT_ST_OVERLOADED:
+	case WEFT_ST_LEVEL:
+	case WEFT_ST_META_FULL:
+	case WEFT_ST_UNKNOWN_OP:
+	case WEFT_ST_TOO_BIG:
+		return true;
+	}
+	return false;
+}
+
 const char *weft_status_text(u32 status)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
@@ -304,6 +320,12 @@ int weft_request_call(struct weft_request *req)
 bool weft_request_left(const struct weft_request *req)
 {
 	return test_bit(WEFT_REQUEST_GONE, &req->state) && test_bit(WEFT_REQUEST_SENT, &req->state);
+}
+
+bool weft_request_unclear(const struct weft_request *req)
+{
+	return test_bit(WEFT_REQUEST_COMPLETED, &req->state) &&
+	       test_bit(WEFT_REQUEST_SENT, &req->state) && !weft_status_refused(req->status);
 }
 
 int weft_request_submit(struct weft_request *req)

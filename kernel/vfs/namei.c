@@ -9,6 +9,9 @@
  * before that may show the older state, and may be on its way to be cached right then: it is asked
  * for again. Who caches looks at the count after it has cached, who raises it drops names after it
  * has raised: one of the two sees the other.
+ *
+ * A late answer that refuses the change leaves alone what is cached: to drop a directory's name is
+ * to unmount what is mounted below it.
  */
 #include <linux/namei.h>
 #include <linux/slab.h>
@@ -65,6 +68,20 @@ static void late_attr(struct super_block *sb, const struct nlattr *attr)
 	iput(inode);
 }
 
+/* The names may have changed; or what was cached of them was wrong when they were to be changed. */
+static bool late_matters(u32 status)
+{
+	switch (status) {
+	case WEFT_ST_NOENT:
+	case WEFT_ST_EXIST:
+	case WEFT_ST_NOTDIR:
+	case WEFT_ST_ISDIR:
+	case WEFT_ST_STALE:
+		return true;
+	}
+	return !weft_status_refused(status);
+}
+
 /* .abandoned of all requests that change names: what they said is in the request's own payload. */
 static void late_names(struct weft_request *req)
 {
@@ -74,6 +91,8 @@ static void late_names(struct weft_request *req)
 	struct super_block *sb = req->mount->sb;
 	const struct nlattr *tb[WEFT_P_NR];
 
+	if (!late_matters(req->status))
+		return;
 	if (!req->status && !weft_answer_parse(req, tb))
 		for (size_t i = 0; i < ARRAY_SIZE(attrs); i++)
 			late_attr(sb, tb[attrs[i]]);
@@ -309,7 +328,8 @@ static int dir_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 	error = names_call(req, dir, tb);
 	if (!error)
 		error = weft_inode_update_from(inode, tb[WEFT_P_ATTR]);
-	else if (error == -ENOENT || error == -ESTALE)
+	/* It is gone, or may be: look again. */
+	if (error == -ENOENT || error == -ESTALE || error == -EPROTO)
 		d_invalidate(dentry);
 	weft_request_put(req);
 	return error;
