@@ -52,6 +52,7 @@ struct weft_nl_sock {
 	struct list_head fetched;     /* requests, in the order in which they were fetched */
 	bool stale;                   /* another daemon has taken over, or the socket was closed */
 	bool told;                    /* READY was sent and no FETCH came since */
+	bool missed;                  /* told, but READY could not be sent */
 	u8 class_max;                 /* of the last FETCH: what the socket wants to hear of */
 };
 
@@ -98,6 +99,8 @@ void weft_nl_socks_release(struct net *net);
 void weft_queue_add(struct weft_request *req);
 void weft_queue_put_back(struct weft_nl_sock *sock);
 void weft_queue_announce(struct weft_cluster *cluster);
+/* Sockets that could not be told may be told again. */
+void weft_queue_untell(struct weft_cluster *cluster);
 
 /* --- request.c */
 extern struct workqueue_struct *weft_request_wq; /* .done; waits for nothing but memory */

@@ -7,7 +7,7 @@
  * REQUEST does not fit the socket's buffer, or the socket goes, requests return to their queue in
  * the order of their ids, before younger ones. READY is level-triggered: a socket that has been
  * told is told again only after its next FETCH, and at once if requests remain that it wants. The
- * watchdog repeats what could not be sent.
+ * watchdog repeats what could not be sent; a socket that nobody reads is in nobody's way.
  */
 #include "nl/internal.h"
 
@@ -75,6 +75,18 @@ static int queue_send_ready(struct weft_nl_sock *sock)
 	return weft_nl_unicast(sock->cluster, skb, sock->portid);
 }
 
+void weft_queue_untell(struct weft_cluster *cluster)
+{
+	struct weft_nl_sock *sock;
+
+	spin_lock(&cluster->nl.lock);
+	list_for_each_entry(sock, &cluster->nl.socks, link) {
+		sock->told &= !sock->missed;
+		sock->missed = false;
+	}
+	spin_unlock(&cluster->nl.lock);
+}
+
 /* Tells every socket that waits for requests it wants; any of them may fetch. Never sleeps. */
 void weft_queue_announce(struct weft_cluster *cluster)
 {
@@ -99,10 +111,8 @@ void weft_queue_announce(struct weft_cluster *cluster)
 		if (queue_send_ready(sock)) {
 			/* Not now: the watchdog tries again. */
 			spin_lock(&nl->lock);
-			sock->told = false;
+			sock->missed = true;
 			spin_unlock(&nl->lock);
-			weft_nl_sock_put(sock);
-			return;
 		}
 		weft_nl_sock_put(sock);
 	} while (true);
@@ -292,6 +302,7 @@ int weft_nl_fetch_doit(struct sk_buff *skb, struct genl_info *info)
 		error = queue_fetch(sock, count, info->extack);
 		spin_lock(&nl->lock);
 		sock->told = false;
+		sock->missed = false;
 		spin_unlock(&nl->lock);
 	}
 	/*

@@ -60,6 +60,7 @@ void weft_watchdog_work(struct work_struct *work)
 	struct weft_cluster *cluster = container_of(work, struct weft_cluster, nl.watchdog.work);
 
 	watchdog_tell(cluster);
+	weft_queue_untell(cluster);
 	weft_queue_announce(cluster);
 	spin_lock(&cluster->nl.lock);
 	if (cluster->nl.active && !cluster->nl.ended)
