@@ -348,6 +348,8 @@ int weft_nl_abort_doit(struct sk_buff *skb, struct genl_info *info)
 		weft_nl_mount_end(mount, WEFT_MOUNT_FORCED);
 	}
 	spin_unlock(&cluster->nl.lock);
+	if (!session)
+		weft_cluster_desert(cluster);
 	weft_cluster_put(cluster);
 	if (found)
 		return 0;

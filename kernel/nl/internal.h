@@ -32,7 +32,7 @@ enum weft_request_place {
 
 enum weft_request_bit {
 	WEFT_REQUEST_COMPLETED, /* status and answer are set, or being set by whoever set the bit */
-	/* the waiter was killed; set under the cluster's lock, never after COMPLETED */
+	/* the waiter was killed or sent away; set under the cluster's lock, never after COMPLETED */
 	WEFT_REQUEST_GONE,
 	WEFT_REQUEST_SENT,      /* a socket has had it: the daemon may have done what it says */
 	WEFT_REQUEST_TOLD,      /* the watchdog has named it */
@@ -113,6 +113,8 @@ struct weft_request *weft_request_next(struct weft_cluster *cluster, u64 id);
 bool weft_request_finish(struct weft_request *req, u32 status, struct list_head *finished);
 void weft_requests_settle(struct list_head *finished);
 void weft_cluster_abort(struct weft_cluster *cluster, u32 status);
+/* Who waits for a request that is no mount's, mount(2) above all, lets go of it. */
+void weft_cluster_desert(struct weft_cluster *cluster);
 const char *weft_request_name(u16 op);
 
 /* --- payload.c */

@@ -280,16 +280,17 @@ void weft_requests_settle(struct list_head *finished)
 
 /*
  * The waiter was killed. True: the request has been completed, its answer can be used. False: the
- * waiter has let go; the request is either dropped (nobody has had it) or stays until its answer
- * comes.
+ * waiter has let go, or was sent away before; the request is either dropped (nobody has had it) or
+ * stays until its answer comes.
  */
 static bool request_let_go(struct weft_request *req)
 {
 	struct weft_nl_cluster *nl = &req->cluster->nl;
 	LIST_HEAD(finished);
-	bool completed;
+	bool completed, gone;
 
 	spin_lock(&nl->lock);
+	gone = test_bit(WEFT_REQUEST_GONE, &req->state);
 	completed = test_bit(WEFT_REQUEST_COMPLETED, &req->state);
 	if (!completed && !test_bit(WEFT_REQUEST_SENT, &req->state)) {
 		req->abandoned = NULL;
@@ -299,7 +300,7 @@ static bool request_let_go(struct weft_request *req)
 		set_bit(WEFT_REQUEST_GONE, &req->state);
 	spin_unlock(&nl->lock);
 	weft_requests_settle(&finished);
-	return completed;
+	return completed && !gone;
 }
 
 int weft_request_call(struct weft_request *req)
@@ -311,9 +312,12 @@ int weft_request_call(struct weft_request *req)
 	error = request_start(req);
 	if (error)
 		return error;
-	if (wait_for_completion_state(&req->done_wait, TASK_KILLABLE | TASK_FREEZABLE) &&
+	/* Unsafe: with i_rwsem held; who waits for that does not freeze, and suspend gives up. */
+	if (wait_for_completion_state(&req->done_wait, TASK_KILLABLE | TASK_FREEZABLE_UNSAFE) &&
 	    !request_let_go(req))
 		return -EINTR;
+	if (test_bit(WEFT_REQUEST_GONE, &req->state))
+		return -EIO;
 	return weft_status_errno(req->status);
 }
 
@@ -363,6 +367,37 @@ void weft_cluster_abort(struct weft_cluster *cluster, u32 status)
 		if (req->place != WEFT_REQUEST_IDLE)
 			weft_request_finish(req, status, &finished);
 		spin_unlock(&cluster->nl.lock);
+		weft_requests_settle(&finished);
+		weft_request_put(req);
+	}
+}
+
+/* True: it stays until its answer comes, for .abandoned. */
+static bool request_desert(struct weft_request *req, struct list_head *finished)
+{
+	if (req->mount || req->done || req->place == WEFT_REQUEST_IDLE ||
+	    test_bit(WEFT_REQUEST_COMPLETED, &req->state))
+		return false;
+	if (!test_bit(WEFT_REQUEST_SENT, &req->state)) {
+		weft_request_finish(req, WEFT_ST_ABORTED, finished);
+		return false;
+	}
+	return !test_and_set_bit(WEFT_REQUEST_GONE, &req->state);
+}
+
+void weft_cluster_desert(struct weft_cluster *cluster)
+{
+	struct weft_request *req;
+	LIST_HEAD(finished);
+	bool left;
+
+	for (u64 id = 0; (req = weft_request_next(cluster, id)); id++) {
+		id = req->id;
+		spin_lock(&cluster->nl.lock);
+		left = request_desert(req, &finished);
+		spin_unlock(&cluster->nl.lock);
+		if (left)
+			complete(&req->done_wait);
 		weft_requests_settle(&finished);
 		weft_request_put(req);
 	}

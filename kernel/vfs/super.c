@@ -151,6 +151,9 @@ static int session_refused(struct fs_context *fc, const struct weft_mount *mount
 	if (!weft_answer_parse(req, tb) && tb[WEFT_P_TEXT])
 		errorf(fc, "weft: volume %s: %.*s", mount->volume_name, nla_len(tb[WEFT_P_TEXT]),
 		       (const char *)nla_data(tb[WEFT_P_TEXT]));
+	else if (!req->status)
+		errorf(fc, "weft: volume %s: the mount was ended before the daemon had answered",
+		       mount->volume_name);
 	else if (req->status == WEFT_ST_VOLUME_BUSY)
 		errorf(fc,
 		       "weft: volume %s: another client has it mounted: unmount it there, or wait until its session has expired",
