@@ -10,13 +10,16 @@
 
 /*
  * A first read of something that is not cached asks for the extents around it before folios are locked for readahead. What
- * is in the page cache is read without asking anybody.
+ * is in the page cache is read without asking anybody, as long as the inode and the mount are good.
  */
 static int read_prepare(struct inode *inode, u64 pos, size_t len)
 {
 	u64 end = min_t(u64, pos + len, i_size_read(inode));
 	struct folio *folio;
 
+	/* What is cached may be others' by now, or was never what the daemon has. */
+	if (READ_ONCE(weft_inode(inode)->bad) || weft_mount_dead(weft_mount(inode->i_sb)))
+		return -EIO;
 	if (pos >= end || weft_extent_covered(weft_inode(inode), pos, end) > pos)
 		return 0;
 	folio = filemap_get_folio(inode->i_mapping, pos >> PAGE_SHIFT);

@@ -106,6 +106,9 @@ int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc)
 	struct weft_mount *mount = weft_mount(inode->i_sb);
 	bool busy;
 
+	/* It does not leave the cache before it is known what became of its size: vfs/attr.c. */
+	if (READ_ONCE(weft_inode(inode)->in_doubt) && !weft_mount_dead(mount))
+		mark_inode_dirty_sync(inode);
 	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags) || weft_mount_dead(mount))
 		return 0;
 	/* The data was committed just now, or its COMMIT does not move. */

@@ -5,7 +5,9 @@
  *
  * A change of size whose waiter is killed after a daemon had it is in doubt: it may still happen.
  * Until the answer is there, weft_inode.in_doubt keeps writers and further changes of size away;
- * late_setattr() then does to the page cache what the metadata service has done.
+ * late_setattr() then does to the page cache what the metadata service has done. The inode stays
+ * dirty so long, and so in the cache: a new one would know nothing of the doubt. An answer that
+ * leaves it open makes the inode bad.
  */
 #include <linux/wait_bit.h>
 
@@ -47,7 +49,8 @@ WEFT_THUNK_UPDATE_TIME(file_update_time_cluster);
 int weft_inode_settle(struct inode *inode)
 {
 	struct weft_inode *wi = weft_inode(inode);
-	int error = wait_var_event_killable(&wi->in_doubt, !READ_ONCE(wi->in_doubt));
+	int error = ___wait_var_event(&wi->in_doubt, !READ_ONCE(wi->in_doubt),
+				      (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE), 0, 0, schedule());
 
 	return error ? -EINTR : weft_permitted(inode);
 }
@@ -119,6 +122,14 @@ static void late_resize(struct inode *inode, loff_t size, bool done)
 	weft_io_settled(wi);
 }
 
+/* Nobody knows the size any more, nor where the content lies: after errors that say neither. */
+static void setattr_unclear(struct inode *inode, const struct weft_request *req)
+{
+	if (weft_request_unclear(req) && !weft_permitted(inode))
+		weft_inode_set_bad(inode,
+			"the answer leaves open whether its size was changed in the metadata service");
+}
+
 /* .abandoned: the change has happened, or has not. */
 static void late_setattr(struct weft_request *req)
 {
@@ -128,8 +139,11 @@ static void late_setattr(struct weft_request *req)
 
 	if (!inode)
 		return;
-	if (wire->valid & cpu_to_le32(WEFT_SA_SIZE))
+	if (wire->valid & cpu_to_le32(WEFT_SA_SIZE)) {
+		if (req->status)
+			setattr_unclear(inode, req);
 		late_resize(inode, le64_to_cpu(wire->size), !req->status);
+	}
 	if (!req->status && !weft_answer_parse(req, tb))
 		weft_inode_update_from(inode, tb[WEFT_P_ATTR]);
 	iput(inode);
@@ -165,7 +179,9 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 	if (resize)
 		WRITE_ONCE(wi->in_doubt, true);
 	error = weft_request_call(req);
-	if (resize && !weft_request_left(req)) {
+	if (resize && weft_request_left(req)) {
+		mark_inode_dirty_sync(inode);
+	} else if (resize) {
 		WRITE_ONCE(wi->in_doubt, false);
 		wake_up_var(&wi->in_doubt);
 		weft_io_settled(wi);
@@ -174,6 +190,8 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 		error = weft_answer_parse(req, tb);
 	if (!error)
 		error = weft_inode_update_from(inode, tb[WEFT_P_ATTR]);
+	if (resize && error && !weft_request_left(req))
+		setattr_unclear(inode, req);
 	weft_request_put(req);
 	return error;
 }
