@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,6 +116,68 @@ static void join_needs_a_bind(void)
 	CHECK(!fake_bind(&fake, unbound_uuid, "late"));
 	CHECK(fake.generation > 0);
 	CHECK(!fake_fetch(&fake, 1));
+}
+
+/* Sockets that a child must not keep open. */
+static int parents_fds[2];
+
+static int call_mount_alone(const char *source)
+{
+	close(parents_fds[0]);
+	close(parents_fds[1]);
+	return mount_volume(source);
+}
+
+/*
+ * A thread of the daemon that hangs: what it fetches fills its socket, and the rest is for the
+ * others.
+ */
+static void a_full_socket_is_in_nobodys_way(void)
+{
+	enum { MOUNTS = 24 };
+	static struct fake_message message;
+	struct fake full, other;
+	struct fake_request *req;
+	char names[MOUNTS][16];
+	pid_t mounters[MOUNTS];
+	unsigned int got = 0;
+	int size = 1;
+
+	fake_open(&full);
+	fake_open(&other);
+	CHECK(!fake_bind(&full, fake_uuid, "fake"));
+	CHECK(!fake_join(&other, fake_uuid, full.generation));
+	CHECK(!setsockopt(full.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)));
+	parents_fds[0] = full.fd;
+	parents_fds[1] = other.fd;
+	for (int i = 0; i < MOUNTS; i++) {
+		snprintf(names[i], sizeof(names[i]), "fake:v%d", i);
+		mounters[i] = child_start(call_mount_alone, names[i]);
+	}
+	/* By hand: it reads nothing, no acknowledgement either. */
+	fake_begin(&full, &message, WEFT_CMD_FETCH, 0);
+	fake_put_u32(&message, WEFT_A_COUNT, 1000);
+	((uint32_t *)message.bytes)[0] = message.len;
+	for (int i = 0; i < 50; i++)
+		CHECK(send(full.fd, message.bytes, message.len, 0) == (ssize_t)message.len);
+	while ((req = fake_next(&other, got ? 3000 : 10000))) {
+		fake_answer(&other, req->id, WEFT_ST_NO_VOLUME, NULL, 0);
+		free(req);
+		got++;
+	}
+	CHECK(got > MOUNTS / 2, "only %u requests came to the other socket", got);
+	/* What the full one had is for the other when it goes. */
+	fake_close(&full);
+	while (got < MOUNTS) {
+		req = fake_next(&other, 10000);
+		CHECK(req, "%u requests never came back", MOUNTS - got);
+		fake_answer(&other, req->id, WEFT_ST_NO_VOLUME, NULL, 0);
+		free(req);
+		got++;
+	}
+	for (int i = 0; i < MOUNTS; i++)
+		CHECK(child_result(mounters[i], 10) == -ENOENT);
+	fake_close(&other);
 }
 
 static void answer_mount(struct fake *fake, struct fake_meta *meta, struct fake_request *req)
@@ -243,6 +306,7 @@ int main(void)
 		{ "refusals have a sentence and an attribute", refusals_have_a_sentence },
 		{ "BIND takes over, the old generation gets ESTALE", bind_takes_over },
 		{ "JOIN of a cluster that nobody has bound gets ESTALE", join_needs_a_bind },
+		{ "a full socket is in nobody's way", a_full_socket_is_in_nobodys_way },
 		{ "fetched requests go to the successor", fetched_requests_go_to_the_successor },
 		{ "fetched requests survive a killed bridge",
 		  fetched_requests_survive_a_killed_bridge },

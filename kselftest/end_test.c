@@ -116,6 +116,120 @@ static void a_namespace_goes_under_load(void)
 	module_insert();
 }
 
+static int call_read(const char *path)
+{
+	char byte;
+	int fd = open(path, O_RDONLY);
+
+	return fd < 0 ? -errno : read(fd, &byte, 1) < 0 ? -errno : 0;
+}
+
+static int call_write(const char *path)
+{
+	static char bytes[1 << 20];
+	int fd = open(path, O_RDWR);
+
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; i < 64; i++)
+		if (write(fd, bytes, sizeof(bytes)) < 0)
+			return -errno;
+	return 0;
+}
+
+static int call_fsync(const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	if (fd < 0 || write(fd, "x", 1) != 1 || fsync(fd))
+		return -errno;
+	return 0;
+}
+
+struct seen {
+	struct fake_server *server;
+	uint16_t op;
+};
+
+static bool has_seen(void *arg)
+{
+	const struct seen *seen = arg;
+
+	return fake_serve_seen(seen->server, seen->op) > 0;
+}
+
+static const char *made(const char *name, off_t size)
+{
+	static char paths[3][64];
+	static unsigned int n;
+	char *path = paths[n++];
+	int fd;
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", mount_point, name);
+	fd = open(path, O_CREAT | O_RDWR, 0644);
+	CHECK(fd >= 0 && !ftruncate(fd, size));
+	close(fd);
+	return path;
+}
+
+/* The budget of mounts to come, as small as it may be. */
+static void limit_budget(void)
+{
+	static struct fake_message message;
+	struct fake fake;
+
+	fake_open(&fake);
+	fake_begin(&fake, &message, WEFT_CMD_LIMITS, 0);
+	fake_put(&message, WEFT_A_CLUSTER, fake_uuid, 16);
+	fake_put_u64(&message, WEFT_A_BUDGET, 16 << 20);
+	CHECK(!fake_send(&fake, &message), "%d %s", fake.error, fake.text);
+	fake_close(&fake);
+}
+
+/* Programs wait in read, write, fsync and a lookup for a daemon that answers none of it. */
+static void umount_force_ends_io(void)
+{
+	static const uint16_t held[] = { WEFT_REQ_EXTENTS, WEFT_REQ_GROUP_WANT, WEFT_REQ_COMMIT,
+					 WEFT_REQ_LOOKUP };
+	static int (*const calls[])(const char *path) = { call_read, call_write, call_fsync };
+	struct fake_server *server = fake_serve(fake_meta_new(), NULL, NULL);
+	const char *paths[3];
+	pid_t children[4];
+	int error, fd;
+
+	limit_budget();
+	CHECK(!mount_volume(NULL));
+	paths[0] = made("read", 1 << 20);
+	paths[1] = made("write", 0);
+	paths[2] = made("fsync", 0);
+	/* What is known of the first file's content goes. */
+	CHECK(!unmount(0) && !mount_volume(NULL));
+	for (int i = 0; i < 3; i++)
+		CHECK(!access(paths[i], F_OK));
+	fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	CHECK(fd >= 0 && write(fd, "1", 1) == 1);
+	close(fd);
+	for (int i = 0; i < 4; i++) {
+		struct seen seen = { server, held[i] };
+		unsigned int before = fake_serve_seen(server, held[i]);
+
+		fake_serve_act(server, held[i], FAKE_HOLD);
+		children[i] = child_start(i < 3 ? calls[i] : call_stat, i < 3 ? paths[i] : "none");
+		CHECK(before || wait_until(has_seen, &seen), "call %d does not ask", i);
+	}
+	umount2(mount_point, MNT_FORCE);
+	for (int i = 0; i < 4; i++) {
+		error = child_result(children[i], 20);
+		CHECK(error == -EIO, "call %d ended with %d", i, error);
+	}
+	/* Unless nobody was in it any more, and it went at once. */
+	error = unmount(0);
+	CHECK(!error || error == -EINVAL, "umount: %d", error);
+	CHECK(!module_remove(), "rmmod: %s", strerror(errno));
+	module_insert();
+	fake_serve_end(server);
+}
+
 int main(void)
 {
 	static const struct test tests[] = {
@@ -123,6 +237,7 @@ int main(void)
 		{ "the module goes at once after the last umount",
 		  the_module_goes_at_once_after_the_last_umount },
 		{ "a network namespace goes under load", a_namespace_goes_under_load },
+		{ "umount -f ends reads, writes, fsyncs and lookups", umount_force_ends_io },
 	};
 
 	return tests_run(tests, sizeof(tests) / sizeof(tests[0]));
