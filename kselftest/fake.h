@@ -126,6 +126,8 @@ enum fake_act {
 	FAKE_WRONG_SIZE, /* well-formed attributes, all of them of wrong lengths */
 	FAKE_EMPTY,      /* OK, with nothing */
 	FAKE_AGAIN,      /* OVERLOADED: to be asked again */
+	FAKE_REFUSE,     /* not done: PERM */
+	FAKE_NEED,       /* not done: NEED, with a list of one number */
 };
 
 struct fake_server;
@@ -136,11 +138,20 @@ struct fake_server;
 struct fake_server *fake_serve(struct fake_meta *meta,
 			       enum fake_act (*policy)(const struct fake_request *req, void *arg),
 			       void *arg);
+/* The same for another cluster. */
+struct fake_server *
+fake_serve_cluster(const uint8_t uuid[16], const char *name, struct fake_meta *meta,
+		   enum fake_act (*policy)(const struct fake_request *req, void *arg), void *arg);
+/*
+ * From now on requests of the operation are treated so, if the policy says FAKE_ANSWER or there is
+ * none. Any thread.
+ */
+void fake_serve_act(struct fake_server *server, uint16_t op, enum fake_act what);
 /* Closes the socket and joins the thread. */
 void fake_serve_end(struct fake_server *server);
 /*
- * Answers what is held, in the order in which it came, as the service says now. Returns when that
- * is done.
+ * Treats what is held as it would be treated if it came now, in the order in which it came. Returns
+ * when that is done.
  */
 void fake_serve_release(struct fake_server *server);
 /* How many requests of the operation have come. Any thread. */

@@ -18,6 +18,7 @@ struct fake_server {
 	void *arg;
 	pthread_t thread;
 	bool end, release;
+	_Atomic enum fake_act acts[64]; /* by operation */
 	unsigned int seen[64];
 	struct fake_request *held; /* the server's thread alone */
 	unsigned int seed;
@@ -68,12 +69,17 @@ static void act(struct fake_server *server, const struct fake_request *req,
 {
 	uint32_t status;
 
-	if (what == FAKE_EMPTY) {
-		fake_answer(&server->fake, req->id, WEFT_ST_OK, NULL, 0);
+	if (what == FAKE_EMPTY || what == FAKE_REFUSE || what == FAKE_AGAIN) {
+		status = what == FAKE_EMPTY  ? WEFT_ST_OK :
+			 what == FAKE_REFUSE ? WEFT_ST_PERM :
+					       WEFT_ST_OVERLOADED;
+		fake_answer(&server->fake, req->id, status, NULL, 0);
 		return;
 	}
-	if (what == FAKE_AGAIN) {
-		fake_answer(&server->fake, req->id, WEFT_ST_OVERLOADED, NULL, 0);
+	if (what == FAKE_NEED) {
+		payload->len = 0;
+		fake_attr(payload, WEFT_P_NUMBERS, NULL, 8);
+		fake_answer(&server->fake, req->id, WEFT_ST_NEED, payload->bytes, payload->len);
 		return;
 	}
 	status = fake_meta_answer(server->meta, req, payload);
@@ -93,6 +99,15 @@ static void act(struct fake_server *server, const struct fake_request *req,
 		fake_answer(&server->fake, req->id, status, payload->bytes, payload->len);
 }
 
+static enum fake_act decide(struct fake_server *server, const struct fake_request *req)
+{
+	enum fake_act what = server->policy ? server->policy(req, server->arg) : FAKE_ANSWER;
+
+	if (what == FAKE_ANSWER && req->op < 64)
+		what = server->acts[req->op];
+	return what;
+}
+
 static void hold(struct fake_server *server, struct fake_request *req)
 {
 	struct fake_request **end = &server->held;
@@ -104,11 +119,19 @@ static void hold(struct fake_server *server, struct fake_request *req)
 
 static void release(struct fake_server *server, struct fake_payload *payload)
 {
-	struct fake_request *req;
+	struct fake_request *held = server->held, *req;
+	enum fake_act what;
 
-	while ((req = server->held)) {
-		server->held = req->next;
-		act(server, req, payload, FAKE_ANSWER);
+	server->held = NULL;
+	while ((req = held)) {
+		held = req->next;
+		req->next = NULL;
+		what = decide(server, req);
+		if (what == FAKE_HOLD) {
+			hold(server, req);
+			continue;
+		}
+		act(server, req, payload, what);
 		free(req);
 	}
 	__atomic_store_n(&server->release, false, __ATOMIC_RELEASE);
@@ -129,7 +152,7 @@ static void *serve(void *data)
 		if (!req)
 			continue;
 		op = req->op;
-		what = server->policy ? server->policy(req, server->arg) : FAKE_ANSWER;
+		what = decide(server, req);
 		/* Counted once it is held, or before the caller can know that it was answered. */
 		if (what == FAKE_HOLD)
 			hold(server, req);
@@ -155,9 +178,14 @@ void fake_serve_release(struct fake_server *server)
 		sched_yield();
 }
 
-struct fake_server *fake_serve(struct fake_meta *meta,
-			       enum fake_act (*policy)(const struct fake_request *req, void *arg),
-			       void *arg)
+void fake_serve_act(struct fake_server *server, uint16_t op, enum fake_act what)
+{
+	server->acts[op] = what;
+}
+
+struct fake_server *
+fake_serve_cluster(const uint8_t uuid[16], const char *name, struct fake_meta *meta,
+		   enum fake_act (*policy)(const struct fake_request *req, void *arg), void *arg)
 {
 	struct fake_server *server = calloc(1, sizeof(*server));
 
@@ -166,7 +194,7 @@ struct fake_server *fake_serve(struct fake_meta *meta,
 	server->policy = policy;
 	server->arg = arg;
 	fake_open(&server->fake);
-	if (fake_bind(&server->fake, fake_uuid, "fake")) {
+	if (fake_bind(&server->fake, uuid, name)) {
 		printf("Bail out! BIND: %d %s\n", server->fake.error, server->fake.text);
 		exit(1);
 	}
@@ -175,6 +203,13 @@ struct fake_server *fake_serve(struct fake_meta *meta,
 		exit(1);
 	}
 	return server;
+}
+
+struct fake_server *fake_serve(struct fake_meta *meta,
+			       enum fake_act (*policy)(const struct fake_request *req, void *arg),
+			       void *arg)
+{
+	return fake_serve_cluster(fake_uuid, "fake", meta, policy, arg);
 }
 
 void fake_serve_end(struct fake_server *server)

@@ -57,11 +57,21 @@ static bool cluster_claim(struct weft_cluster *cluster)
 	return true;
 }
 
+static bool cluster_has_settled(struct weft_cluster *cluster)
+{
+	bool settled;
+
+	spin_lock(&cluster->nl.lock);
+	settled = !cluster->nl.unsettled;
+	spin_unlock(&cluster->nl.lock);
+	return settled;
+}
+
 static void cluster_retire(struct weft_cluster *cluster)
 {
 	weft_cluster_abort(cluster, WEFT_ST_NOT_BOUND);
-	flush_workqueue(weft_request_wq);
-	flush_workqueue(weft_late_wq);
+	/* Not the queues as a whole: works of other clusters may wait for daemons. */
+	wait_event(cluster->nl.settled, cluster_has_settled(cluster));
 	cancel_delayed_work_sync(&cluster->nl.watchdog);
 	weft_node_cluster_exit(cluster);
 	weft_cluster_put(cluster);
@@ -118,6 +128,7 @@ static struct weft_cluster *cluster_alloc(struct net *net, const uuid_t *uuid)
 	INIT_LIST_HEAD(&nl->mounts);
 	for (unsigned int class = 0; class < WEFT_CLASSES; class++)
 		INIT_LIST_HEAD(&nl->queue[class]);
+	init_waitqueue_head(&nl->settled);
 	nl->unbound_since = jiffies;
 	xa_init(&nl->requests);
 	INIT_DELAYED_WORK(&nl->watchdog, weft_watchdog_work);

@@ -37,6 +37,8 @@ struct weft_nl_cluster {
 	/* requests that wait to be fetched, by class, oldest first */
 	struct list_head queue[WEFT_CLASSES];
 	unsigned int active;                  /* requests that are started and not completed */
+	unsigned int unsettled;               /* requests that are started and not settled */
+	wait_queue_head_t settled;            /* woken when there are none of these */
 	unsigned long unbound_since;          /* jiffies, when socks is empty */
 	struct list_head mounts;
 	u64 budget;                           /* of mounts to come, bytes; 0: their own default */
@@ -63,11 +65,11 @@ struct weft_nl_mount {
 	/* requests that wait for a slot, oldest first */
 	struct list_head slot_waiting[WEFT_CLASSES];
 	struct list_head requests;            /* all requests of this mount that have not settled */
-	/* woken when that list becomes empty, or shorter while .closing */
-	wait_queue_head_t settled;
+	unsigned int late;                    /* .abandoned that run just now */
+	bool closing;                         /* answers without a waiter are dropped */
+	wait_queue_head_t settled;            /* woken when that list or late becomes empty */
 	u64 lease_deadline;                   /* CLOCK_BOOTTIME ns; 0: none was told */
 
-	bool closing;                         /* answers without a waiter are dropped */
 	void (*end)(struct weft_mount *mount);
 	struct work_struct end_work;
 };

@@ -196,6 +196,7 @@ static int request_start(struct weft_request *req)
 	refcount_inc(&req->ref);
 	req->born = ktime_get_boottime();
 	nl->active++;
+	nl->unsettled++;
 	if (mount) {
 		req->session = mount->session;
 		list_add_tail(&req->mount_link, &mount->nl.requests);
@@ -234,29 +235,62 @@ bool weft_request_finish(struct weft_request *req, u32 status, struct list_head 
 	return true;
 }
 
-/* The mount may go when its last request has settled: nothing of it may be touched afterwards. */
-static void request_leave_mount(struct weft_request *req)
+/*
+ * It has settled. The mount may go when its last request has, and the cluster's hosts and groups
+ * when the last of all has: nothing of them may be touched afterwards.
+ */
+static void request_leave(struct weft_request *req)
 {
+	struct weft_nl_cluster *nl = &req->cluster->nl;
 	struct weft_mount *mount = req->mount;
 
+	spin_lock(&nl->lock);
+	if (mount) {
+		list_del_init(&req->mount_link);
+		if (list_empty(&mount->nl.requests))
+			wake_up_all(&mount->nl.settled);
+	}
+	if (!--nl->unsettled)
+		wake_up_all(&nl->settled);
+	spin_unlock(&nl->lock);
+}
+
+/* False: the mount is about to end, and what comes late is dropped. */
+static bool late_begin(struct weft_mount *mount)
+{
+	bool wanted;
+
+	if (!mount)
+		return true;
+	spin_lock(&mount->cluster->nl.lock);
+	wanted = !mount->nl.closing;
+	if (wanted)
+		mount->nl.late++;
+	spin_unlock(&mount->cluster->nl.lock);
+	return wanted;
+}
+
+static void late_end(struct weft_mount *mount)
+{
 	if (!mount)
 		return;
-	spin_lock(&req->cluster->nl.lock);
-	list_del_init(&req->mount_link);
-	if (list_empty(&mount->nl.requests) || mount->nl.closing)
+	spin_lock(&mount->cluster->nl.lock);
+	if (!--mount->nl.late)
 		wake_up_all(&mount->nl.settled);
-	spin_unlock(&req->cluster->nl.lock);
+	spin_unlock(&mount->cluster->nl.lock);
 }
 
 static void request_work(struct work_struct *work)
 {
 	struct weft_request *req = container_of(work, struct weft_request, work);
 
-	if (!test_bit(WEFT_REQUEST_GONE, &req->state))
+	if (!test_bit(WEFT_REQUEST_GONE, &req->state)) {
 		req->done(req);
-	else if (!req->mount || !READ_ONCE(req->mount->nl.closing))
+	} else if (late_begin(req->mount)) {
 		req->abandoned(req);
-	request_leave_mount(req);
+		late_end(req->mount);
+	}
+	request_leave(req);
 	weft_request_put(req);
 }
 
@@ -272,7 +306,7 @@ void weft_requests_settle(struct list_head *finished)
 			queue_work(gone ? weft_late_wq : weft_request_wq, &req->work);
 			continue;
 		}
-		request_leave_mount(req);
+		request_leave(req);
 		complete(&req->done_wait);
 		weft_request_put(req);
 	}

@@ -104,6 +104,16 @@ static bool mount_has_settled(struct weft_mount *mount)
 	return settled;
 }
 
+static bool mount_has_no_late(struct weft_mount *mount)
+{
+	bool none;
+
+	spin_lock(&mount->cluster->nl.lock);
+	none = !mount->nl.late;
+	spin_unlock(&mount->cluster->nl.lock);
+	return none;
+}
+
 void weft_nl_mount_exit(struct weft_mount *mount)
 {
 	spin_lock(&mount->cluster->nl.lock);
@@ -114,29 +124,13 @@ void weft_nl_mount_exit(struct weft_mount *mount)
 	weft_cluster_unuse(mount->cluster);
 }
 
-/* No late answer of the mount is being worked in. Those of other mounts may wait for their daemons. */
-static bool mount_is_quiet(struct weft_mount *mount)
-{
-	const struct weft_request *req;
-	bool quiet = true;
-
-	spin_lock(&mount->cluster->nl.lock);
-	list_for_each_entry(req, &mount->nl.requests, mount_link)
-		if (test_bit(WEFT_REQUEST_GONE, &req->state) && test_bit(WEFT_REQUEST_COMPLETED, &req->state))
-			quiet = false;
-	spin_unlock(&mount->cluster->nl.lock);
-	return quiet;
-}
-
 void weft_nl_mount_quiesce(struct weft_mount *mount)
 {
-	struct weft_nl_cluster *nl = &mount->cluster->nl;
-
-	/* Under the lock: who leaves the list later wakes us. */
-	spin_lock(&nl->lock);
-	WRITE_ONCE(mount->nl.closing, true);
-	spin_unlock(&nl->lock);
-	wait_event(mount->nl.settled, mount_is_quiet(mount));
+	spin_lock(&mount->cluster->nl.lock);
+	mount->nl.closing = true;
+	spin_unlock(&mount->cluster->nl.lock);
+	/* Those of other mounts may wait for a daemon that is none of ours. */
+	wait_event(mount->nl.settled, mount_has_no_late(mount));
 }
 
 bool weft_nl_mount_end(struct weft_mount *mount, u32 state)
