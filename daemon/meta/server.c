@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "meta/service.h"
 
-#define WAITING_MAX 8192u
+#define WAITING_MAX       8192u
+#define WAITING_BYTES_MAX (2 * WEFT_CTL_PAYLOAD_MAX)
 
 static void put_client(struct meta_client *client)
 {
@@ -111,6 +112,7 @@ static void reply(struct meta_service *service, struct meta_op *op)
 	int err;
 
 	client->waiting--;
+	client->waiting_bytes -= op->frame.len;
 	if (client->conn && !(op->frame.flags & WEFT_CTL_PUSH)) {
 		err = ctl_reply(client->conn, &op->frame, op->outcome.status,
 				op->outcome.answer.data, op->outcome.answer.len);
@@ -136,6 +138,7 @@ static struct meta_op *client_op(struct meta_client *client, const struct ctl_fr
 	op->frame.payload = NULL;
 	client->refs++;
 	client->waiting++;
+	client->waiting_bytes += frame->len;
 	return op;
 }
 
@@ -331,7 +334,8 @@ static void client_request(struct ctl_conn *conn, void *ctx, const struct ctl_fr
 	struct meta_op *op;
 	size_t i;
 
-	if (client->waiting >= WAITING_MAX || client->service->stopping) {
+	if (client->waiting >= WAITING_MAX || client->service->stopping ||
+	    client->waiting_bytes + frame->len > WAITING_BYTES_MAX) {
 		refuse(client, frame, WEFT_ST_OVERLOADED);
 		return;
 	}

@@ -106,6 +106,7 @@ struct meta_client {
 	u32 host;              /* of a store connection, once it registered */
 	unsigned int refs;     /* ops that answer to it */
 	unsigned int waiting;  /* requests that are not answered */
+	size_t waiting_bytes;  /* of their payloads */
 };
 
 struct meta_service {
