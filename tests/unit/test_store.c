@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "chunk/crc32c.h"
 #include "store/fault.h"
 #include "store/segment.h"
 #include "store_fixture.h"
@@ -327,11 +328,26 @@ static void wrong_cluster_store_and_incarnation_are_refused(void **state)
 			 WEFT_ST_OLD_INCARNATION);
 }
 
+/* With a checksum that is right. */
+static void set_format(const char *path, uint16_t format)
+{
+	struct weft_store_file file;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &file, sizeof(file), 0), sizeof(file));
+	file.format = cpu_to_le16(format);
+	file.crc = 0;
+	file.crc = cpu_to_le32(weft_crc32c(0, &file, sizeof(file)));
+	assert_int_equal(pwrite(fd, &file, sizeof(file), 0), sizeof(file));
+	close(fd);
+}
+
 static void directories_that_are_not_ours_are_refused(void **state)
 {
 	struct fixture *fixture = *state;
 	struct store_server *second;
-	char path[512];
+	char path[512], shards[512];
 
 	fixture_start(fixture);
 	{
@@ -351,10 +367,19 @@ static void directories_that_are_not_ours_are_refused(void **state)
 	flip_byte(path, 4); /* format */
 	assert_int_equal(store_server_start(&second, &fixture->conf), -EPROTO);
 	flip_byte(path, 4);
+	for (unsigned int i = 0; i < 2; i++) {
+		set_format(path, i ? WEFT_STORE_FORMAT + 1 : 0);
+		assert_int_equal(store_server_start(&second, &fixture->conf), -EPROTO);
+	}
+	set_format(path, WEFT_STORE_FORMAT);
 	fixture_start(fixture);
 	assert_int_equal(fixture->server->stores[0]->starts, 2);
 	fixture_stop(fixture);
+	/* Shards without STORE, and segments alone. */
 	assert_int_equal(unlink(path), 0);
+	assert_int_equal(store_server_start(&second, &fixture->conf), -EPROTO);
+	snprintf(shards, sizeof(shards), "%s/shards", fixture->path);
+	assert_int_equal(rmdir(shards), 0);
 	assert_int_equal(store_server_start(&second, &fixture->conf), -EPROTO);
 }
 
