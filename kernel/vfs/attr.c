@@ -49,7 +49,9 @@ WEFT_THUNK_UPDATE_TIME(file_update_time_cluster);
 int weft_inode_settle(struct inode *inode)
 {
 	struct weft_inode *wi = weft_inode(inode);
-	int error = ___wait_var_event(&wi->in_doubt, !READ_ONCE(wi->in_doubt),
+	/* Of a bad inode the late answer finds nothing. */
+	int error = ___wait_var_event(&wi->in_doubt,
+				      !READ_ONCE(wi->in_doubt) || READ_ONCE(wi->bad),
 				      (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE), 0, 0, schedule());
 
 	return error ? -EINTR : weft_permitted(inode);

@@ -10,6 +10,7 @@
  * unused was made when its last name went.
  */
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "vfs/vfs.h"
 
@@ -98,6 +99,8 @@ void weft_inode_set_bad(struct inode *inode, const char *why)
 	if (xchg(&wi->bad, true))
 		return;
 	remove_inode_hash(inode);
+	/* Who waits for its size to be known: it never will be. */
+	wake_up_var(&wi->in_doubt);
 	pr_err_ratelimited("weft: volume %s: inode %llu is not used any more: %s\n",
 			   weft_mount(inode->i_sb)->volume_name, wi->ino, why);
 }
