@@ -48,6 +48,7 @@ KSELF_LIB_SRC := $(filter-out $(KSELF_SRC),$(wildcard kselftest/*.c))
 TEST_LIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 SIM_LIB_SRC := $(filter-out $(SIM_SRC),$(wildcard tests/sim/*.c))
+FUZZ_LIB_SRC := $(filter-out $(FUZZ_SRC) tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
@@ -117,6 +118,7 @@ $(O)/libweftest.a: $(call obj,$(TEST_LIB_SRC))
 $(O)/libweftunit.a: $(call obj,$(UNIT_LIB_SRC))
 $(O)/libweftkself.a: $(call obj,$(KSELF_LIB_SRC))
 $(O)/libweftsim.a: $(call obj,$(SIM_LIB_SRC))
+$(O)/libweftfuzz.a: $(call obj,$(FUZZ_LIB_SRC))
 # The list of members is part of what an archive depends on: a removed source must leave it.
 $(O)/%.a: $(O)/%.members
 	@mkdir -p $(@D)
@@ -133,6 +135,7 @@ members_libweftest := $(TEST_LIB_SRC)
 members_libweftunit := $(UNIT_LIB_SRC)
 members_libweftkself := $(KSELF_LIB_SRC)
 members_libweftsim := $(SIM_LIB_SRC)
+members_libweftfuzz := $(FUZZ_LIB_SRC)
 
 $(unit_programs): $(O)/unit/%: $(O)/obj/tests/unit/%.o $(O)/libweftunit.a $(O)/libweftest.a $(libs)
 	@mkdir -p $(@D)
@@ -165,12 +168,13 @@ $(O)/vm/agent: $(O)/obj/tests/vm/guest/agent.o $(O)/obj/tests/vm/guest/boot.o
 	@$(link)
 
 # replay: any compiler, feeds files to the target. The fuzzer itself needs clang with its runtime.
-$(replay_programs): $(O)/fuzz/%.replay: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay.o $(libs)
+$(replay_programs): $(O)/fuzz/%.replay: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay.o \
+		$(O)/libweftfuzz.a $(libs)
 	@mkdir -p $(@D)
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link) $(test_libs)
 
-$(fuzz_programs): $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(libs)
+$(fuzz_programs): $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/libweftfuzz.a $(libs)
 	@mkdir -p $(@D)
 	@echo "  LD      $(@:$(O)/%=%)"
 	@$(link) -fsanitize=fuzzer $(test_libs)
