@@ -288,7 +288,8 @@ static const char *check_policy(const struct policy *policy)
 	if (!name_ok(policy->name))
 		return "a volume's name has 1 to 64 letters, digits, '-', '_' and '.', and begins "
 		       "with a letter or digit";
-	if (policy->k < 1 || policy->m < 0 || policy->k + policy->m > (json_int_t)WEFT_SHARDS_MAX)
+	if (policy->k < 1 || policy->k > (json_int_t)WEFT_SHARDS_MAX || policy->m < 0 ||
+	    policy->m > (json_int_t)WEFT_SHARDS_MAX - policy->k)
 		return "k is at least 1, m at least 0, and k + m at most 32";
 	if (policy->chunk_size < (json_int_t)WEFT_FRAME_SIZE ||
 	    policy->chunk_size > (json_int_t)WEFT_CHUNK_MAX || policy->chunk_size % WEFT_FRAME_SIZE)
