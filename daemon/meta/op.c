@@ -30,6 +30,14 @@ u64 meta_clock_real(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+bool meta_text_ok(const void *text, size_t len)
+{
+	json_t *json = memchr(text, 0, len) ? NULL : json_stringn(text, len);
+
+	json_decref(json);
+	return json;
+}
+
 void meta_queue_init(struct meta_queue *queue)
 {
 	pthread_condattr_t attr;

@@ -31,7 +31,9 @@ struct registration {
 
 static int add_string(struct registration *reg, const void *text, size_t len)
 {
-	if (memchr(text, 0, len) || reg->strings_len + len + 1 > sizeof(reg->strings))
+	if (!meta_text_ok(text, len))
+		return -EILSEQ;
+	if (reg->strings_len + len + 1 > sizeof(reg->strings))
 		return -EPROTO;
 	memcpy(reg->strings + reg->strings_len, text, len);
 	reg->strings[reg->strings_len + len] = 0;
@@ -90,6 +92,8 @@ static int parse(struct registration *reg, const char *host, const void *payload
 		err = tlv_u64(&known[WEFT_C_CAPACITY], &reg->capacity);
 	if (!err)
 		err = tlv_text(&known[WEFT_C_PATH], 1, sizeof(reg->path) - 1, reg->path);
+	if (!err && !meta_text_ok(reg->path, strlen(reg->path)))
+		err = -EILSEQ;
 	if (!err && known[WEFT_C_DISK].data)
 		err = tlv_u64(&known[WEFT_C_DISK], &reg->disk);
 	if (!err)
@@ -208,7 +212,9 @@ void meta_run_register(struct meta_brain *brain, struct meta_op *op)
 		err = parse(reg, op->client->name, op->payload, op->payload_len);
 	if (err) {
 		meta_op_refuse(op, err == -ENOMEM ? WEFT_ST_NOMEM : WEFT_ST_PROTO, WEFT_C_TEXT,
-			       "the registration of the store is malformed");
+			       err == -EILSEQ ? "the host's name, its labels, its addresses and the store's path "
+						"have to be UTF-8; change what is not in weft.conf" :
+						"the registration of the store is malformed");
 		goto free_reg;
 	}
 	err = meta_state_read(&brain->state);

@@ -76,6 +76,10 @@ static int client_ready(struct ctl_conn *conn, void *ctx)
 		log_warn("user %u may not administer the cluster", (unsigned int)peer->uid);
 		return -EACCES;
 	}
+	if (!meta_text_ok(peer->name, strlen(peer->name))) {
+		log_warn("the host at %s has a name that is not UTF-8; give it another", peer->address);
+		return -EILSEQ;
+	}
 	client->role = peer->role;
 	client->known = true;
 	memcpy(client->name, peer->name, sizeof(client->name));

@@ -85,6 +85,9 @@ struct meta_op *meta_queue_take(struct meta_queue *queue, u64 deadline_ns);
 struct meta_op *meta_op_alloc(void (*run)(struct meta_brain *, struct meta_op *));
 void meta_op_free(struct meta_op *op);
 
+/* UTF-8 without NUL: what the administrator's JSON can hold. */
+bool meta_text_ok(const void *text, size_t len);
+
 u64 meta_clock_monotonic(void);
 u64 meta_clock_real(void);
 
