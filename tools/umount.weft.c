@@ -20,8 +20,9 @@
 
 #define EXIT_USAGE  1
 #define EXIT_FAILED 32
-#define WAIT_S      30
-#define SAY_S       5
+#define WAIT_MS     30000
+#define SAY_MS      5000
+#define PARAMETER   "/sys/module/weft/parameters/umount_timeout_ms"
 
 static void say(const char *directory, const char *text)
 {
@@ -38,19 +39,59 @@ static int sync_child(const char *directory)
 	return syncfs(fd) ? errno : 0;
 }
 
+/* How long nothing may be committed before it is given up: what the module does with a bare umount(2). */
+static long wait_ms(void)
+{
+	FILE *file = fopen(PARAMETER, "re");
+	long ms = 0;
+
+	if (file && fscanf(file, "%ld", &ms) != 1)
+		ms = 0;
+	if (file)
+		fclose(file);
+	return ms > 0 ? ms : WAIT_MS;
+}
+
+/* How many COMMITs of the mount have been answered; -1: unknown. */
+static long long commits(const char *directory)
+{
+	char mounted[4200], line[4600];
+	FILE *file = fopen("/proc/self/mountstats", "re");
+	long long n = -1;
+	bool ours = false;
+
+	if (!file)
+		return -1;
+	snprintf(mounted, sizeof(mounted), " mounted on %s with fstype weft", directory);
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, "device ", 7))
+			ours = strstr(line, mounted);
+		else if (ours && sscanf(line, " COMMITS: %lld", &n) == 1)
+			break;
+	}
+	fclose(file);
+	return n;
+}
+
 /* Wait for the child without losing its end: SIGCHLD is blocked and waited for. */
 static int wait_child(const char *directory, pid_t pid, const sigset_t *signals)
 {
-	struct timespec tick = { .tv_sec = SAY_S };
+	long limit = wait_ms(), tick_ms = limit < SAY_MS ? limit : SAY_MS;
+	struct timespec tick = { .tv_sec = tick_ms / 1000, .tv_nsec = tick_ms % 1000 * 1000000 };
+	long long seen = commits(directory), now;
 	int status;
 
-	for (int waited = 0; waited < WAIT_S; waited += SAY_S) {
+	for (long waited = 0; waited < limit; waited += tick_ms) {
 		if (sigtimedwait(signals, NULL, &tick) == SIGCHLD || waitpid(pid, NULL, WNOHANG | WNOWAIT) == pid) {
 			if (waitpid(pid, &status, 0) == pid && WIFEXITED(status))
 				return WEXITSTATUS(status);
 			return EIO;
 		}
 		say(directory, "writing back what is not stored yet ...");
+		now = commits(directory);
+		if (now != seen)
+			waited = -tick_ms;
+		seen = now;
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);

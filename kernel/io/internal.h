@@ -30,7 +30,6 @@
 #define WEFT_TAIL_AGE      (5 * HZ)
 #define WEFT_PARK_TIME     (HZ)      /* between two tries */
 #define WEFT_REFUSED_TIME  (HZ / 10) /* the same when there was an answer, "again" */
-#define WEFT_DRAIN_TIME    (30 * HZ)
 
 /* Bits of weft_io_inode.flags. */
 enum {

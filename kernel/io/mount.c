@@ -7,6 +7,7 @@
  */
 #include <linux/backing-dev.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/writeback.h>
 
@@ -46,6 +47,15 @@ static unsigned int units_max(const struct weft_mount *mount)
 	return clamp_t(u64, div_u64(memory / 32, mount->chunk_size), 1, UNITS_MAX);
 }
 
+static unsigned int umount_timeout_ms = 30000;
+module_param(umount_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(umount_timeout_ms, "time in ms without progress after which a plain umount drops what cannot be written");
+
+static unsigned long umount_timeout(void)
+{
+	return msecs_to_jiffies(clamp(READ_ONCE(umount_timeout_ms), 1000u, 3600000u));
+}
+
 /*
  * Nobody can be asked whether to go on waiting, and none of the VFS's waits below umount(2) can be killed. As long as COMMITs
  * are answered there is nothing to end, however much is left to write.
@@ -53,7 +63,7 @@ static unsigned int units_max(const struct weft_mount *mount)
 static void mount_expire(struct work_struct *work)
 {
 	struct weft_mount *mount = container_of(to_delayed_work(work), struct weft_mount, io.expire);
-	unsigned long end = READ_ONCE(mount->io.moved) + WEFT_DRAIN_TIME;
+	unsigned long end = READ_ONCE(mount->io.moved) + umount_timeout();
 	u64 left = atomic64_read(&mount->io.used);
 
 	if (time_before(jiffies, end)) {
@@ -166,7 +176,7 @@ static bool mount_clean(struct weft_mount *mount)
 void weft_io_mount_drain(struct weft_mount *mount)
 {
 	WRITE_ONCE(mount->io.moved, jiffies);
-	queue_delayed_work(weft_flush_wq, &mount->io.expire, WEFT_DRAIN_TIME);
+	queue_delayed_work(weft_flush_wq, &mount->io.expire, umount_timeout());
 	while (!weft_mount_dead(mount)) {
 		sync_inodes_sb(mount->sb);
 		if (wait_event_timeout(mount->io.wait, mount_clean(mount) || weft_mount_dead(mount), WEFT_PARK_TIME))
