@@ -134,7 +134,7 @@ static int call_mount_alone(const char *source)
  */
 static void a_full_socket_is_in_nobodys_way(void)
 {
-	enum { MOUNTS = 24 };
+	enum { MOUNTS = 40 };
 	static struct fake_message message;
 	struct fake full, other;
 	struct fake_request *req;
