@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -210,6 +211,19 @@ static int supervise(const struct conf *conf, const char *path)
 	}
 }
 
+/* Sockets of all roles may lie there: whichever starts first has to find it. What needs it and cannot use it says so. */
+static void make_run_folder(const struct conf *conf)
+{
+	const char *run = conf_text(conf, "cluster", NULL, "run", 0), *name = conf_text(conf, "cluster", NULL, "name", 0);
+	char path[4096];
+
+	if (!run || !name)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", run, name);
+	if ((mkdir(run, 0755) && errno != EEXIST) || (mkdir(path, 0755) && errno != EEXIST))
+		fprintf(stderr, "weftd: cannot make the folder %s: %s\n", path, strerror(errno));
+}
+
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: weftd [--config FILE] [--role meta|store|bridge] [--log-level error|warn|info|debug] [--check]\n"
@@ -276,6 +290,7 @@ int main(int argc, char **argv)
 		printf("%s is valid\n", path);
 		ret = 0;
 	} else if (!role) {
+		make_run_folder(conf);
 		log_init(STDERR_FILENO, "weftd", (enum log_level)level, true);
 		ret = supervise(conf, path);
 	} else {
@@ -284,6 +299,7 @@ int main(int argc, char **argv)
 		while (i < N_ROLES && strcmp(roles[i].name, role))
 			i++;
 		if (i < N_ROLES) {
+			make_run_folder(conf);
 			ret = run_role(&roles[i], conf, (enum log_level)level);
 		} else {
 			fprintf(stderr, "weftd: --role %s: must be meta, store or bridge\n", role);
