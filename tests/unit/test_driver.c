@@ -401,7 +401,7 @@ static void the_log_is_dropped_only_behind_a_durable_checkpoint(void **state)
 	end(&f);
 }
 
-static void too_much_is_refused(void **state)
+static void invariant_8_too_much_is_refused(void **state)
 {
 	struct rlog_entry *entries[1001];
 	struct fixture f;
@@ -431,7 +431,7 @@ int main(void)
 		cmocka_unit_test(
 			only_one_server_changes_at_a_time_and_not_before_the_leaders_own_entry),
 		cmocka_unit_test(the_log_is_dropped_only_behind_a_durable_checkpoint),
-		cmocka_unit_test(too_much_is_refused),
+		cmocka_unit_test(invariant_8_too_much_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -356,7 +356,7 @@ static void sections_join_without_a_seam(void **state)
 	}
 }
 
-static void every_erasure_pattern_decodes(void **state)
+static void invariant_3_every_erasure_pattern_decodes(void **state)
 {
 	static const struct {
 		unsigned int k, m;
@@ -487,7 +487,7 @@ int main(void)
 		cmocka_unit_test(start_picks_the_first_usable_backend),
 		cmocka_unit_test(every_backend_encodes_as_defined),
 		cmocka_unit_test(sections_join_without_a_seam),
-		cmocka_unit_test(every_erasure_pattern_decodes),
+		cmocka_unit_test(invariant_3_every_erasure_pattern_decodes),
 		cmocka_unit_test(random_patterns_of_wide_codes_decode),
 		cmocka_unit_test(part_of_a_range_decodes_alone),
 		cmocka_unit_test(nothing_outside_of_the_buffers_is_touched),

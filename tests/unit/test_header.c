@@ -147,7 +147,7 @@ static void stamping_changes_index_and_crc_only(void **state)
 	}
 }
 
-static void every_flipped_bit_is_noticed(void **state)
+static void invariant_2_every_flipped_bit_is_noticed(void **state)
 {
 	struct weft_shard_info in = sealed_info(good_table), out;
 	u8 buf[144];
@@ -308,7 +308,7 @@ int main(void)
 		cmocka_unit_test(a_raw_header_comes_back_as_it_went),
 		cmocka_unit_test(a_sealed_header_carries_its_frame_table),
 		cmocka_unit_test(stamping_changes_index_and_crc_only),
-		cmocka_unit_test(every_flipped_bit_is_noticed),
+		cmocka_unit_test(invariant_2_every_flipped_bit_is_noticed),
 		cmocka_unit_test(every_broken_rule_is_refused),
 		cmocka_unit_test(the_encoder_keeps_the_same_rules),
 		cmocka_unit_test(the_largest_chunk_fits),

@@ -348,7 +348,7 @@ static unsigned int lost_after_a_cut(void)
 	return lost;
 }
 
-static void answered_puts_survive_a_power_cut(void **state)
+static void invariant_1_answered_puts_survive_a_power_cut(void **state)
 {
 	for (int round = 0; round < ROUNDS; round++)
 		assert_int_equal(lost_after_a_cut(), 0);
@@ -379,7 +379,7 @@ static void a_record_that_is_not_synced_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(answered_puts_survive_a_power_cut),
+		cmocka_unit_test(invariant_1_answered_puts_survive_a_power_cut),
 		cmocka_unit_test(a_name_that_is_not_synced_is_found),
 		cmocka_unit_test(a_record_that_is_not_synced_is_found),
 	};

@@ -89,7 +89,7 @@ static void a_run_that_is_too_long_fails_once_and_for_good(void **state)
 	tlv_writer_free(&writer);
 }
 
-static void hostile_bytes_stay_inside(void **state)
+static void invariant_6_hostile_bytes_stay_inside(void **state)
 {
 	unsigned int seed = (unsigned int)time(NULL);
 
@@ -124,7 +124,7 @@ int main(void)
 		cmocka_unit_test(values_of_a_wrong_size_are_refused),
 		cmocka_unit_test(an_unknown_type_is_refused_only_when_strict),
 		cmocka_unit_test(a_run_that_is_too_long_fails_once_and_for_good),
-		cmocka_unit_test(hostile_bytes_stay_inside),
+		cmocka_unit_test(invariant_6_hostile_bytes_stay_inside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Invariants 1 and 6: the bridge, a store and the metadata server are killed with SIGKILL while files are written, and
+# The bridge, a store and the metadata server are killed with SIGKILL while files are written, and
 # started again. No program sees an error, and what was synced is there.
 # weft-vm: timeout=400
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Invariant 6: garbage, half frames and many idle connections on the ports of stores and of the metadata server. They go on.
+# Garbage, half frames and many idle connections on the ports of stores and of the metadata server. They go on.
 set -euo pipefail
 
 address=198.18.1.2
