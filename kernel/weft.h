@@ -104,6 +104,7 @@ struct weft_mount {
 
 	spinlock_t statfs_lock;
 	struct weft_statfs statfs;    /* the last answer */
+	unsigned long statfs_asked;   /* bit 0: a question is under way */
 
 	struct weft_nl_mount nl;      /* slots and requests */
 	struct weft_io_mount io;      /* budget, units under way */

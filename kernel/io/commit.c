@@ -72,10 +72,12 @@ static struct weft_unit *ready_first(struct weft_io_inode *io)
 	return NULL;
 }
 
-/* Not while the size changes, nor until it is known whether it has. */
+/* Not while the size changes, nor until it is known whether it has; never when nobody knows what the file is like. */
 static bool commit_may_go(const struct weft_io_inode *io)
 {
-	return !io->commit_hold && !READ_ONCE(container_of(io, struct weft_inode, io)->in_doubt);
+	const struct weft_inode *inode = container_of(io, struct weft_inode, io);
+
+	return !io->commit_hold && !READ_ONCE(inode->in_doubt) && !READ_ONCE(inode->bad);
 }
 
 static void commit_take(struct weft_commit_job *commit, struct weft_unit *unit)
@@ -224,6 +226,13 @@ static void commit_number(struct weft_commit_job *commit)
 	smp_mb();
 }
 
+/* There is more to say than what is sent. */
+static void meta_again(struct weft_inode *inode)
+{
+	set_bit(WEFT_IO_META_DIRTY, &inode->io.flags);
+	mark_inode_dirty_sync(&inode->vfs);
+}
+
 /* What the COMMIT says besides its units. */
 static void add_head(struct weft_request *req, struct weft_inode *inode, struct weft_commit_job *commit,
 		     const struct weft_unit *unit)
@@ -231,6 +240,9 @@ static void add_head(struct weft_request *req, struct weft_inode *inode, struct 
 	struct weft_commit head = {};
 
 	commit->size = commit->is_inline ? unit->len : weft_commit_size(inode, commit);
+	/* The rest of it has to be said as well, also when what stood in the way turns out to bring no COMMIT. */
+	if (commit->size < i_size_read(&inode->vfs))
+		meta_again(inode);
 	head.flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_MTIME | (commit->is_inline ? WEFT_CF_INLINE : 0));
 	head.size = cpu_to_le64(commit->size);
 	head.done_below = cpu_to_le64(weft_put_lowest(commit->mount));
@@ -249,8 +261,9 @@ static void watch_kick(struct weft_mount *mount)
 /* Under way: the watch sees it. */
 static void commit_list_add(struct weft_commit_job *commit)
 {
-	commit->started = jiffies;
 	spin_lock(&commit->mount->io.lock);
+	/* In the order of the list: see weft_commit_oldest(). */
+	commit->started = jiffies;
 	commit->running = false;
 	list_add_tail(&commit->link, &commit->mount->io.commits);
 	spin_unlock(&commit->mount->io.lock);
@@ -391,6 +404,9 @@ static void commit_failure(struct weft_commit_job *commit, int error)
 		inode->io.commit_error = error;
 		wake_up_all(&inode->io.unit_wait);
 		spin_unlock(&inode->io.extent_lock);
+		/* Data that is dirty again brings the next one; times alone have only this. */
+		if (!commit->n_units && !weft_inode_lost(inode))
+			mark_inode_dirty_sync(&inode->vfs);
 	}
 	list_for_each_entry_safe(unit, next, &commit->units, ready_link) {
 		list_del_init(&unit->ready_link);
@@ -428,12 +444,17 @@ static bool commit_next(struct weft_commit_job *commit)
 /* Sends a job that was gathered, and what follows it if that fails. */
 static void commit_run(struct weft_commit_job *commit)
 {
+	struct weft_mount *mount = commit->mount;
 	int error;
 
 	do {
 		error = commit_send(commit);
-		if (error)
+		if (error) {
+			/* The watch may have found it in the list for a moment. */
+			down_read(&mount->io.commit_sem);
 			commit_failure(commit, error);
+			up_read(&mount->io.commit_sem);
+		}
 	} while (error && commit_next(commit));
 }
 
@@ -510,7 +531,7 @@ void weft_commit_queue(struct weft_unit *unit)
 	bool send;
 
 	/* In doubt for as long as it takes a daemon to come back: the pages do not wait for that under writeback. */
-	if (!commit || READ_ONCE(inode->in_doubt)) {
+	if (!commit || READ_ONCE(inode->in_doubt) || READ_ONCE(inode->bad)) {
 		if (commit)
 			commit_free(commit);
 		if (!unit->is_inline)
@@ -668,17 +689,15 @@ bool weft_commit_stalled(struct weft_inode *inode)
 	return stalled;
 }
 
-/* What waits behind it goes back, it was not sent; then its own units. These or those keep the inode. */
-static void commit_detach(struct weft_commit_job *commit)
+/*
+ * What waits behind it goes back, it was not sent; then its own units. Only these keep the inode, and it may be gone when they
+ * have; so it is not looked at.
+ */
+static void commit_detach(struct weft_commit_job *commit, struct list_head *stuck)
 {
-	struct weft_inode *inode = commit->inode;
 	struct weft_unit *unit;
-	LIST_HEAD(stuck);
 
-	spin_lock(&inode->io.extent_lock);
-	weft_commit_stuck(&inode->io, &stuck);
-	spin_unlock(&inode->io.extent_lock);
-	units_return(&stuck);
+	units_return(stuck);
 	list_for_each_entry(unit, &commit->units, ready_link)
 		if (unit->state != WEFT_UNIT_DETACHED)
 			weft_unit_detach(unit);
@@ -686,27 +705,27 @@ static void commit_detach(struct weft_commit_job *commit)
 
 /*
  * With weft_io_mount.lock held. Has it been under way for too long, and do its units, or others that wait for it, keep folios
- * under writeback? From then on none waits for it any more, with or without units of its own.
+ * under writeback? From then on none waits for it any more, with or without units of its own; those that did are in stuck.
  */
-static bool commit_stalled(struct weft_commit_job *commit)
+static bool commit_stalled(struct weft_commit_job *commit, struct list_head *stuck)
 {
 	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
 	bool bound = weft_cluster_bound(commit->mount->cluster);
-	bool waiting;
 
 	if (!commit->inode ||
 	    !time_after(jiffies, commit->started + (bound ? WEFT_STALL_BOUND : WEFT_STALL_UNBOUND)))
 		return false;
 	spin_lock(&commit->inode->io.extent_lock);
 	commit->stalled = true;
-	waiting = !list_empty(&commit->inode->io.ready);
+	weft_commit_stuck(&commit->inode->io, stuck);
 	spin_unlock(&commit->inode->io.extent_lock);
-	return waiting || (unit && unit->state != WEFT_UNIT_DETACHED);
+	return !list_empty(stuck) || (unit && unit->state != WEFT_UNIT_DETACHED);
 }
 
 static void commit_watch(struct weft_mount *mount)
 {
 	struct weft_commit_job *commit;
+	LIST_HEAD(stuck);
 	bool again;
 
 	do {
@@ -714,14 +733,14 @@ static void commit_watch(struct weft_mount *mount)
 		down_write(&mount->io.commit_sem);
 		spin_lock(&mount->io.lock);
 		list_for_each_entry(commit, &mount->io.commits, link) {
-			if (!commit->running && commit_stalled(commit)) {
+			if (!commit->running && commit_stalled(commit, &stuck)) {
 				again = true;
 				break;
 			}
 		}
 		spin_unlock(&mount->io.lock);
 		if (again)
-			commit_detach(commit);
+			commit_detach(commit, &stuck);
 		up_write(&mount->io.commit_sem);
 	} while (again);
 }

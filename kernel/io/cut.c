@@ -388,7 +388,7 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 	};
 	unsigned int nofs;
 
-	cut.dead = weft_mount_dead(cut.mount);
+	cut.dead = weft_inode_lost(inode);
 	/* Its units would be stored, only to go back. */
 	if (!cut.dead && weft_commit_stalled(inode)) {
 		weft_due_add(inode, WEFT_DUE_PARKED);
@@ -401,8 +401,9 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 		return -EINTR;
 	}
 	nofs = memalloc_nofs_save();
-	cut.may_hold = !test_and_clear_bit(WEFT_IO_CUT_TAIL, &inode->io.flags) && !cut.sync &&
-		       !weft_budget_short(cut.mount) && !cut.dead;
+	/* Neither: reclaim found nothing but dirty folios, or somebody syncs. */
+	cut.may_hold = !test_and_clear_bit(WEFT_IO_CUT_TAIL, &inode->io.flags) &&
+		       (wbc->for_kupdate || wbc->for_background) && !weft_budget_short(cut.mount) && !cut.dead;
 	cut_range(&cut);
 	cut_finish(&cut);
 	if (cut.dropped)

@@ -50,6 +50,12 @@ static inline bool weft_mount_dead(const struct weft_mount *mount)
 	return READ_ONCE(mount->state) != WEFT_MOUNT_LIVE;
 }
 
+/* What is dirty in it will never be written: the mount is dead, or nobody knows any more what the file is like. */
+static inline bool weft_inode_lost(const struct weft_inode *inode)
+{
+	return READ_ONCE(inode->bad) || weft_mount_dead(weft_mount(inode->vfs.i_sb));
+}
+
 static inline struct weft_mount *weft_inode_mount(const struct weft_inode *inode)
 {
 	return weft_mount(inode->vfs.i_sb);

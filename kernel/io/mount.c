@@ -57,13 +57,13 @@ static unsigned long umount_timeout(void)
 }
 
 /*
- * Nobody can be asked whether to go on waiting, and none of the VFS's waits below umount(2) can be killed. As long as COMMITs
- * are answered there is nothing to end, however much is left to write.
+ * Nobody can be asked whether to go on waiting, and none of the VFS's waits below umount(2) can be killed. As long as bytes go
+ * to stores and COMMITs are answered there is nothing to end, however much is left to write.
  */
 static void mount_expire(struct work_struct *work)
 {
 	struct weft_mount *mount = container_of(to_delayed_work(work), struct weft_mount, io.expire);
-	unsigned long end = READ_ONCE(mount->io.moved) + umount_timeout();
+	unsigned long end = weft_put_moved(mount, READ_ONCE(mount->io.moved)) + umount_timeout();
 	u64 left = atomic64_read(&mount->io.used);
 
 	if (time_before(jiffies, end)) {

@@ -78,6 +78,8 @@ int weft_io_flush(struct inode *inode)
 	smp_rmb();
 	size = i_size_read(inode);
 	for (;;) {
+		if (READ_ONCE(weft_inode(inode)->bad))
+			return -EIO;
 		error = flush_once(inode, &again);
 		if (!error)
 			error = errseq_check(&inode->i_mapping->wb_err, since);
@@ -107,9 +109,9 @@ int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc)
 	bool busy;
 
 	/* It does not leave the cache before it is known what became of its size: vfs/attr.c. */
-	if (READ_ONCE(weft_inode(inode)->in_doubt) && !weft_mount_dead(mount))
+	if (READ_ONCE(weft_inode(inode)->in_doubt) && !weft_inode_lost(weft_inode(inode)))
 		mark_inode_dirty_sync(inode);
-	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags) || weft_mount_dead(mount))
+	if (!S_ISREG(inode->i_mode) || !test_bit(WEFT_IO_META_DIRTY, &io->flags) || weft_inode_lost(weft_inode(inode)))
 		return 0;
 	/* The data was committed just now, or its COMMIT does not move. */
 	if (wbc->sync_mode == WB_SYNC_ALL)

@@ -267,13 +267,14 @@ void weft_tell_dropped(struct weft_inode *inode, u64 pos, u64 bytes)
 	pr_err_ratelimited("weft: volume %s: inode %llu has lost %llu bytes that were not written yet\n",
 			   mount->volume_name, ino, bytes);
 	weft_event(mount->cluster, WEFT_EVENT_DATA_DROPPED, mount->session, ino, pos, 0,
-		   "%llu bytes that were not written yet are lost: the mount has ended", bytes);
+		   "%llu bytes that were not written yet are lost: %s", bytes,
+		   weft_mount_dead(mount) ? "the mount has ended" : "the file cannot be used any more");
 }
 
-/* Dirty again, or on a dead mount: gone. */
+/* Dirty again, or on a dead mount, or of a file that nobody knows any more: gone. */
 static void unit_give_back(struct weft_unit *unit, struct list_head *stuck)
 {
-	bool dead = weft_mount_dead(unit->mount);
+	bool dead = weft_inode_lost(unit->inode);
 	unsigned int blocks = 0, i;
 
 	if (dead) {

@@ -328,6 +328,8 @@ static void get_work(struct work_struct *work)
 	bool abort;
 	int ret;
 
+	/* First, because what has come has moved just now. */
+	get_discard_pause(job);
 	weft_get_collect(job);
 	spin_lock(&job->lock);
 	abort = job->abort;
@@ -336,7 +338,6 @@ static void get_work(struct work_struct *work)
 		if (abort)
 			get_end(job, -EINTR);
 		else if (job->admitted) {
-			get_discard_pause(job);
 			next = weft_get_deadline(job);
 			ret = get_advance(job, &next);
 			if (ret)

@@ -163,7 +163,9 @@ static void shard_refused(struct weft_get_job *job, struct weft_get_shard *shard
 	const struct weft_rpc *rpc = &fetch->rpc;
 
 	if (rpc->error) {
-		bool gone = weft_host_gone_for_good(rpc->host);
+		/* One that was passed over for so long, on a host that served others, would be again. */
+		bool gone = weft_host_gone_for_good(rpc->host) ||
+			    ktime_ms_delta(ktime_get(), rpc->started) > 2 * WEFT_JOB_TIMEOUT_MS;
 
 		shard_fail(shard, gone ? WEFT_GET_LOST : WEFT_GET_AWAY, WEFT_ST_LOST_PEER);
 		return;

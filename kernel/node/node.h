@@ -182,6 +182,8 @@ void weft_put_release(struct weft_put *put);
 
 /* The lowest sid counter of the mount that is still in use, for COMMIT's done_below. */
 u64 weft_put_lowest(struct weft_mount *mount);
+/* The jiffies when something last went forward in what the mount has stored just now; @since if nothing has since then. */
+unsigned long weft_put_moved(struct weft_mount *mount, unsigned long since);
 
 /* End every job of the mount with -EINTR; returns when the last .done has run. May sleep. */
 void weft_node_mount_abort(struct weft_mount *mount);

@@ -516,6 +516,19 @@ bool weft_put_busy(struct weft_mount *mount)
 	return busy;
 }
 
+unsigned long weft_put_moved(struct weft_mount *mount, unsigned long since)
+{
+	struct weft_node_cluster *node = &mount->cluster->node;
+	struct weft_put_job *job;
+
+	spin_lock(&node->job_lock);
+	list_for_each_entry(job, &node->puts, link)
+		if (job->mount == mount && !job->idle && time_after(READ_ONCE(job->moved), since))
+			since = READ_ONCE(job->moved);
+	spin_unlock(&node->job_lock);
+	return since;
+}
+
 int weft_put_init(void)
 {
 	int err = weft_put_reserve_init();

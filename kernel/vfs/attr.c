@@ -119,7 +119,7 @@ static void late_resize(struct inode *inode, loff_t size, bool done)
 			"its size could not be changed here after it was changed in the metadata service");
 	else if (done)
 		weft_io_resize_end(inode, size, 0);
-	WRITE_ONCE(wi->in_doubt, false);
+	smp_store_mb(wi->in_doubt, false); /* before who sleeps is looked for */
 	wake_up_var(&wi->in_doubt);
 	weft_io_settled(wi);
 }
@@ -184,7 +184,7 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 	if (resize && weft_request_left(req)) {
 		mark_inode_dirty_sync(inode);
 	} else if (resize) {
-		WRITE_ONCE(wi->in_doubt, false);
+		smp_store_mb(wi->in_doubt, false); /* before who sleeps is looked for */
 		wake_up_var(&wi->in_doubt);
 		weft_io_settled(wi);
 	}

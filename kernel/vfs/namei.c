@@ -329,7 +329,7 @@ static int dir_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 	if (!error)
 		error = weft_inode_update_from(inode, tb[WEFT_P_ATTR]);
 	/* It is gone, or may be: look again. */
-	if (error == -ENOENT || error == -ESTALE || error == -EPROTO)
+	if (error == -ENOENT || error == -ESTALE || (error && weft_request_unclear(req)))
 		d_invalidate(dentry);
 	weft_request_put(req);
 	return error;

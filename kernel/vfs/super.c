@@ -148,6 +148,12 @@ static int session_refused(struct fs_context *fc, const struct weft_mount *mount
 
 	if (error == -EINTR)
 		return error;
+	/* The answer may be coming in just now. */
+	if (weft_request_left(req)) {
+		errorf(fc, "weft: volume %s: the mount was ended before the daemon had answered",
+		       mount->volume_name);
+		return error;
+	}
 	if (!weft_answer_parse(req, tb) && tb[WEFT_P_TEXT])
 		errorf(fc, "weft: volume %s: %.*s", mount->volume_name, nla_len(tb[WEFT_P_TEXT]),
 		       (const char *)nla_data(tb[WEFT_P_TEXT]));
@@ -218,6 +224,7 @@ static void statfs_answered(struct weft_request *req)
 		memcpy(&mount->statfs, nla_data(tb[WEFT_P_STATFS]), sizeof(mount->statfs));
 		spin_unlock(&mount->statfs_lock);
 	}
+	clear_bit_unlock(0, &mount->statfs_asked);
 	waiter = xchg(&req->private, NULL);
 	if (waiter)
 		complete(waiter);
@@ -226,19 +233,26 @@ static void statfs_answered(struct weft_request *req)
 /* Killable. 0 also when no answer came within STATFS_WAIT: the last one has to do. */
 static int statfs_ask(struct weft_mount *mount)
 {
-	struct weft_request *req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_STATFS, 3, 0,
-						      GFP_KERNEL);
 	DECLARE_COMPLETION_ONSTACK(answered);
+	struct weft_request *req;
 	long left;
 	int error;
 
-	if (!req)
+	/* One at a time: whoever looks often at a daemon that hangs must not pile them up. */
+	if (test_and_set_bit_lock(0, &mount->statfs_asked))
+		return 0;
+	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_STATFS, 3, 0, GFP_KERNEL);
+	if (!req) {
+		clear_bit_unlock(0, &mount->statfs_asked);
 		return -ENOMEM;
+	}
 	req->done = statfs_answered;
 	req->private = &answered;
 	error = weft_request_submit(req);
-	if (error)
+	if (error) {
+		clear_bit_unlock(0, &mount->statfs_asked);
 		goto out_put_request;
+	}
 	left = wait_for_completion_killable_timeout(&answered, STATFS_WAIT);
 	if (left <= 0 && xchg(&req->private, NULL)) {
 		error = left ? -EINTR : 0;
