@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Maps of the cluster, as the metadata service pushes them to a bridge: frames, each behind two bytes of length. What the
- * bridge then knows is in order and within bounds.
+ * Maps of the cluster, as the metadata service pushes them to bridges and stores: frames, each behind two bytes of length.
+ * What a bridge then knows is in order and within bounds; what a store knows can be asked for.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "bridge/bridge.h"
+#include "store/link.h"
 
 #define require(what) do { if (!(what)) abort(); } while (0)
 
@@ -42,6 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* No kernel here: messages to it are made, and not sent. */
 	static uint8_t *tx;
 	struct bridge bridge = { 0 };
+	struct store_map *map;
+	char address[256];
 	uint8_t *frame;
 	size_t len;
 
@@ -51,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(tx);
 	}
 	bridge.nl.tx = tx;
+	require(!store_map_init(&map));
 	while (size >= 2) {
 		len = data[0] | (size_t)data[1] << 8;
 		len = len < size - 2 ? len : size - 2;
@@ -58,11 +62,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(frame);
 		memcpy(frame, data + 2, len);
 		bridge_map_update(&bridge, frame, len);
+		store_map_update(map, frame, len);
 		free(frame);
 		check(&bridge);
 		data += 2 + len;
 		size -= 2 + len;
 	}
+	for (uint32_t store = 0; store < 100; store++)
+		require(store_map_address(map, store, address, sizeof(address)) || strlen(address) < sizeof(address));
+	store_map_exit(map);
 	bridge_map_push(&bridge);
 	bridge_map_free(&bridge);
 	return 0;
