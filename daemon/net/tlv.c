@@ -13,7 +13,7 @@
 void tlv_reader_init(struct tlv_reader *reader, const void *data, size_t len)
 {
 	reader->at = data;
-	reader->end = reader->at + len;
+	reader->end = len ? reader->at + len : reader->at; /* no bytes may have no address */
 	reader->broken = false;
 }
 
