@@ -394,7 +394,7 @@ static struct weft_put_job *put_job_alloc(struct weft_put *put)
 	INIT_WORK(&job->work, put_work);
 	INIT_DELAYED_WORK(&job->timer, put_timer);
 	job->phase = WEFT_PUT_CHOOSE;
-	job->moved = jiffies;
+	job->began = job->moved = jiffies;
 	return job;
 }
 
@@ -522,9 +522,13 @@ unsigned long weft_put_moved(struct weft_mount *mount, unsigned long since)
 	struct weft_put_job *job;
 
 	spin_lock(&node->job_lock);
-	list_for_each_entry(job, &node->puts, link)
-		if (job->mount == mount && !job->idle && time_after(READ_ONCE(job->moved), since))
-			since = READ_ONCE(job->moved);
+	list_for_each_entry(job, &node->puts, link) {
+		unsigned long moved = READ_ONCE(job->moved);
+
+		/* That it began is no progress: what cannot be stored begins again and again. */
+		if (job->mount == mount && !job->idle && moved != job->began && time_after(moved, since))
+			since = moved;
+	}
 	spin_unlock(&node->job_lock);
 	return since;
 }

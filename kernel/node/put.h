@@ -85,6 +85,7 @@ struct weft_put_job {
 	enum weft_put_phase phase;
 	unsigned int tries;
 	unsigned long moved;          /* jiffies: when something last went forward */
+	unsigned long began;          /* jiffies; set before it is in a list */
 	unsigned long resume_at;      /* jiffies: PAUSE ends */
 	u64 enough_usec;              /* how long the first k shards took; 0: they are not there yet */
 	ktime_t try_began;

@@ -49,7 +49,7 @@ unmount_bounded "the bridge is dead"
 "$cluster" start bridge
 "$cluster" mount
 
-"$cluster" kill 1 2 3 4 5 6
+"$cluster" kill {1..9}
 write
 if nsenter --net="$(</run/weft-vm/client)" umount /mnt/weft 2>/tmp/umount-said; then
 	echo "umount.weft has unmounted what could not be written"
@@ -57,7 +57,7 @@ if nsenter --net="$(</run/weft-vm/client)" umount /mnt/weft 2>/tmp/umount-said; 
 fi
 grep -q 'not unmounted' /tmp/umount-said || { cat /tmp/umount-said; exit 1; }
 unmount_bounded "all stores are dead"
-"$cluster" start 1 2 3 4 5 6
+"$cluster" start {1..9}
 "$cluster" wait stores=9
 "$cluster" mount
 
