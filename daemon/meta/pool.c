@@ -11,8 +11,13 @@
  *
  * Which stores form a group is decided by placement (pure); here is when one is made, opened or
  * closed. At most STEP_MAX entries are proposed in a tick.
+ *
+ * Groups are never removed, so a mount that wants one without certain stores gets one that is there
+ * if any will do, a closed one too, and makes a new one only while the volume's groups have fewer
+ * slots than SLOTS_STORE for each store. The pool needs about half of that at most.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -32,6 +37,7 @@ struct meta_pool {
 	u64 seed;
 	u64 turn;
 	unsigned int making; /* entries under way that make one */
+	unsigned int asked;  /* slots of groups being made for mounts; atomic, see finish_asked() */
 };
 
 /* Equal texts in one label of two hosts are one domain. 0 for an empty one. */
@@ -166,35 +172,96 @@ static int propose_group(struct meta_brain *brain, struct meta_op *op,
 	return err;
 }
 
-static bool uses(const struct cat_group *group, const u32 *avoid, size_t n_avoid)
+static unsigned int count_used(const struct cat_group *group, const u32 *avoid, size_t n_avoid)
 {
+	unsigned int used = 0;
+
 	for (unsigned int i = 0; i < (unsigned int)group->k + group->m; i++)
 		for (size_t n = 0; n < n_avoid; n++)
-			if (group->stores[i] == avoid[n])
-				return true;
-	return false;
+			used += group->stores[i] == avoid[n];
+	return used;
+}
+
+static bool uses(const struct cat_group *group, const u32 *avoid, size_t n_avoid)
+{
+	return count_used(group, avoid, n_avoid);
+}
+
+/* Open or not. */
+static bool has_shape(struct meta_brain *brain, const struct cat_group *group, u64 volume, u8 k,
+		      u8 m)
+{
+	return group && group->domain == volume && group->k == k && group->m == m &&
+	       catalog_group_up(&brain->catalog, group);
 }
 
 static bool fits(struct meta_brain *brain, const struct cat_group *group, u64 volume, u8 k, u8 m)
 {
-	return group && group->flags & WEFT_GF_OPEN && group->domain == volume && group->k == k &&
-	       group->m == m && catalog_group_up(&brain->catalog, group);
+	return group && group->flags & WEFT_GF_OPEN && has_shape(brain, group, volume, k, m);
 }
 
-/* An open group of that shape without any of these stores, another one each time. */
+/* A group of that shape without any of these stores, an open one if there is; another one each time. */
 static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, u8 m,
 				    const u32 *avoid, size_t n_avoid)
 {
 	struct meta_catalog *catalog = &brain->catalog;
 	u64 start = catalog->n_groups ? brain->pool->turn++ % catalog->n_groups : 0;
-	struct cat_group *group;
+	struct cat_group *group, *closed = NULL;
 
 	for (u64 i = 0; i < catalog->n_groups; i++) {
 		group = catalog->groups[(start + i) % catalog->n_groups];
-		if (fits(brain, group, volume, k, m) && !uses(group, avoid, n_avoid))
+		if (!has_shape(brain, group, volume, k, m) || uses(group, avoid, n_avoid))
+			continue;
+		if (group->flags & WEFT_GF_OPEN)
 			return group;
+		if (!closed)
+			closed = group;
 	}
-	return NULL;
+	return closed;
+}
+
+/* With that redundancy, no wider than wanted, and as few of these stores in it as can be. */
+static struct cat_group *find_nearest(struct meta_brain *brain, u64 volume, u8 want_k, u8 m,
+				      const u32 *avoid, size_t n_avoid)
+{
+	struct meta_catalog *catalog = &brain->catalog;
+	struct cat_group *group, *best = NULL;
+	unsigned int n, least = UINT_MAX;
+
+	for (u64 i = 0; i < catalog->n_groups; i++) {
+		group = catalog->groups[i];
+		if (!group || group->k > want_k || group->m < m ||
+		    !has_shape(brain, group, volume, group->k, group->m))
+			continue;
+		n = count_used(group, avoid, n_avoid);
+		if (n >= least)
+			continue;
+		least = n;
+		best = group;
+	}
+	return best;
+}
+
+/* Another group of so many slots may be made because a mount wants it. collect() has been called. */
+static bool may_ask_for(const struct meta_brain *brain, u64 volume, unsigned int slots)
+{
+	u64 used = slots + __atomic_load_n(&brain->pool->asked, __ATOMIC_RELAXED);
+	const struct cat_group *group;
+
+	for (u64 i = 0; i < brain->catalog.n_groups; i++) {
+		group = brain->catalog.groups[i];
+		if (group && group->domain == volume)
+			used += (unsigned int)group->k + group->m;
+	}
+	return used <= (u64)brain->pool->n_stores * SLOTS_STORE;
+}
+
+/* Loop thread. However it ended: by now the catalog has the group, or there will be none. */
+static void finish_asked(struct meta_service *service, struct meta_op *op)
+{
+	__atomic_fetch_sub(&service->brain->pool->asked, (unsigned int)op->number,
+			   __ATOMIC_RELAXED);
+	meta_server_reply(service, op);
 }
 
 static void answer_group(struct meta_brain *brain, struct meta_op *op, u64 group)
@@ -267,19 +334,53 @@ static void refuse_too_few(struct meta_brain *brain, struct meta_op *op,
 		       volume->name, need, up);
 }
 
+/* A group is made for a mount, if there may be one more. collect() has been called. */
+static void ask_for_group(struct meta_brain *brain, struct meta_op *op,
+			  const struct cat_volume *volume, u8 k, u8 m)
+{
+	struct placement_report report = { .found = 0 };
+	unsigned int slots = (unsigned int)k + m;
+	struct cat_group *group;
+	int err;
+
+	if (!may_ask_for(brain, volume->volume, slots)) {
+		group = find_nearest(brain, volume->volume, op->ask.want_k, m, op->ask.avoid,
+				     op->ask.avoids);
+		if (group)
+			answer_group(brain, op, group->group);
+		else
+			meta_op_refuse(op, WEFT_ST_OVERLOADED, WEFT_P_TEXT,
+				       "volume %s has as many groups as its stores are good for, and "
+				       "none fits; ask again when more stores can be used",
+				       volume->name);
+		return;
+	}
+	err = propose_group(brain, op, volume, op->ask.want_k, k, m, op->ask.avoid, op->ask.avoids,
+			    &report);
+	if (err) {
+		meta_op_refuse(op, err == -ENOMEM ? WEFT_ST_NOMEM : WEFT_ST_NO_GROUP, WEFT_P_TEXT,
+			       "no %u+%u stores can be found for volume %s: %s", k, m, volume->name,
+			       report.text);
+		return;
+	}
+	op->phase = 1;
+	op->number = slots;
+	op->finish = finish_asked;
+	__atomic_fetch_add(&brain->pool->asked, slots, __ATOMIC_RELAXED);
+}
+
 void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 {
 	struct cat_volume *volume = session_volume(brain, op);
 	u8 k = op->ask.want_k, m = op->ask.want_m;
-	struct placement_report report = { .found = 0 };
 	struct cat_group *group;
 	unsigned int up;
-	int err;
 
 	if (!volume || op->failed)
 		return;
-	if (op->phase && op->outcome.status == WEFT_ST_OK) {
-		answer_group(brain, op, op->outcome.number);
+	if (op->phase) {
+		if (op->outcome.status == WEFT_ST_OK)
+			answer_group(brain, op, op->outcome.number);
 		return;
 	}
 	if (k > le32_to_cpu(volume->info.k) || m > le32_to_cpu(volume->info.m)) {
@@ -287,24 +388,19 @@ void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 			       volume->name, k, m);
 		return;
 	}
-	err = collect(brain, op->ask.avoid, op->ask.avoids, &up);
-	if (!err && !fit_width(volume, up, &k, &m)) {
+	if (collect(brain, op->ask.avoid, op->ask.avoids, &up)) {
+		meta_op_refuse(op, WEFT_ST_NOMEM, WEFT_P_TEXT, "the metadata server is out of memory");
+		return;
+	}
+	if (!fit_width(volume, up, &k, &m)) {
 		refuse_too_few(brain, op, volume, up);
 		return;
 	}
-	group = err ? NULL : find_group(brain, volume->volume, k, m, op->ask.avoid, op->ask.avoids);
-	if (group) {
+	group = find_group(brain, volume->volume, k, m, op->ask.avoid, op->ask.avoids);
+	if (group)
 		answer_group(brain, op, group->group);
-		return;
-	}
-	op->phase = 1;
-	if (!err)
-		err = propose_group(brain, op, volume, op->ask.want_k, k, m, op->ask.avoid,
-				    op->ask.avoids, &report);
-	if (err)
-		meta_op_refuse(op, err == -ENOMEM ? WEFT_ST_NOMEM : WEFT_ST_NO_GROUP, WEFT_P_TEXT,
-			       "no %u+%u stores can be found for volume %s: %s", k, m, volume->name,
-			       report.text);
+	else
+		ask_for_group(brain, op, volume, k, m);
 }
 
 /* ---- Looking after the pool ---- */

@@ -109,8 +109,7 @@ static void client_closed(struct ctl_conn *conn, void *ctx, int why, const char 
 	put_client(client);
 }
 
-/* The answer of an op goes out, if its connection is still there. */
-static void reply(struct meta_service *service, struct meta_op *op)
+void meta_server_reply(struct meta_service *service, struct meta_op *op)
 {
 	struct meta_client *client = op->client;
 	int err;
@@ -136,7 +135,7 @@ static struct meta_op *client_op(struct meta_client *client, const struct ctl_fr
 
 	if (!op)
 		return NULL;
-	op->finish = reply;
+	op->finish = meta_server_reply;
 	op->client = client;
 	op->frame = *frame;
 	op->frame.payload = NULL;

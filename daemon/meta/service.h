@@ -147,6 +147,8 @@ void *meta_server_accept_admin(struct ctl_conn *conn, void *service);
 void meta_service_submit(struct meta_service *service, struct meta_op *op);
 /* Finish an op of the loop thread: finish(), free. */
 void meta_service_finish(struct meta_service *service, struct meta_op *op);
+/* finish() of a client's op: the answer goes out, if its connection is still there. */
+void meta_server_reply(struct meta_service *service, struct meta_op *op);
 /* finish() functions of what the brain sends. */
 void meta_server_push_map(struct meta_service *service, struct meta_op *op);
 void meta_server_send_task(struct meta_service *service, struct meta_op *op);
