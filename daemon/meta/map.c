@@ -6,8 +6,8 @@
  * to which version it was told. A frame without VERSION adds to what a watcher knows. A whole map
  * comes in several frames, the last one with VERSION: what none of them named is gone.
  *
- * Brain thread. A frame that a watcher's connection does not take makes it begin anew, with a whole
- * map.
+ * Brain thread. A watcher whose connection does not take a frame loses the connection, and begins
+ * anew on another one, with a whole map.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -231,32 +231,28 @@ void meta_map_refresh(struct meta_brain *brain)
 	}
 }
 
-/* WATCH_MAP, or a watcher that missed a frame (without a client then). */
+/*
+ * WATCH_MAP. One watch a connection: what it was sent once stands, for a frame that it does not take
+ * ends it. So a repeat is told of changes only, and cannot make whole maps pile up.
+ */
 void meta_run_watch(struct meta_brain *brain, struct meta_op *op)
 {
 	struct meta_map *map = brain->map;
-	struct watcher *watcher = find_watcher(map, op->number), *grown;
+	struct watcher *grown;
 
-	if (!op->client) {
-		if (watcher)
-			watcher->version = 0;
-		return;
-	}
 	if (!brain->leader) {
 		op->outcome.status = WEFT_ST_NOT_LEADER;
 		return;
 	}
-	if (!watcher) {
+	if (!find_watcher(map, op->number)) {
 		grown = realloc(map->watchers, (map->n + 1) * sizeof(*grown));
 		if (!grown) {
 			op->outcome.status = WEFT_ST_NOMEM;
 			return;
 		}
 		map->watchers = grown;
-		watcher = &grown[map->n++];
-		watcher->client = op->number;
+		map->watchers[map->n++] = (struct watcher){ .client = op->number };
 	}
-	watcher->version = 0;
 	/* The whole map stands before the answer. */
 	meta_map_flush(brain);
 }

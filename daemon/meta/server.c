@@ -385,7 +385,7 @@ const struct ctl_ops meta_server_ops = {
 
 /* ---- What the brain sends ---- */
 
-/* op->number: the client. A map that does not fit its queue is asked of the brain again, whole. */
+/* op->number: the client. */
 void meta_server_push_map(struct meta_service *service, struct meta_op *op)
 {
 	struct meta_client *client = find_client(service, op->number);

@@ -90,10 +90,24 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The loop thread has taken what the brain left. Returns how many that were. */
+static unsigned int drain(struct fixture *f)
+{
+	struct meta_op *op = meta_queue_take(&f->service.inbox, 0), *next;
+	unsigned int n = 0;
+
+	for (; op; op = next, n++) {
+		next = op->next;
+		meta_service_finish(&f->service, op);
+	}
+	return n;
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	drain(f);
 	meta_map_free(&f->brain);
 	meta_pool_free(&f->brain);
 	catalog_free(&f->brain.catalog);
@@ -105,6 +119,8 @@ static int teardown(void **state)
 	free(f);
 	return 0;
 }
+
+/* ---- Groups ---- */
 
 /* GROUP_WANT by a mount that would have these stores alone. */
 static struct meta_op *want(struct fixture *f, u32 a, u32 b, u32 c)
@@ -241,6 +257,34 @@ static void a_closed_group_that_fits_is_taken(void **state)
 	meta_service_finish(&f->service, op);
 }
 
+/* ---- The map ---- */
+
+static void watch(struct fixture *f)
+{
+	struct meta_op *op = meta_op_alloc(meta_run_watch);
+
+	assert_non_null(op);
+	op->client = &f->client;
+	op->number = 5;
+	op->run(&f->brain, op);
+	assert_int_equal(op->outcome.status, WEFT_ST_OK);
+	meta_op_free(op);
+}
+
+static void watching_again_sends_no_second_map(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int i = 0; i < 100; i++)
+		watch(f);
+	assert_int_equal(drain(f), 1);
+	/* It goes on being told, once of each change. */
+	catalog_touch_store(&f->brain.catalog, f->brain.catalog.stores[1]);
+	watch(f);
+	meta_map_flush(&f->brain);
+	assert_int_equal(drain(f), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +292,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(many_at_once_make_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_closed_group_that_fits_is_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(watching_again_sends_no_second_map, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
