@@ -11,6 +11,7 @@
  *  - what was acknowledged is applied;
  *  - a term has at most one leader;
  *  - states are equal at equal applied index;
+ *  - no client is answered what only a broken one could be;
  *  - a log opens after every power cut.
  */
 #ifndef WEFT_SIM_CLUSTER_H
@@ -43,8 +44,13 @@ struct sim_machine_ops {
 	void (*crash)(void *state, void *medium, bool power, uint64_t *random);
 	void *(*medium_alloc)(uint64_t seed);
 	void (*medium_free)(void *medium);
-	/* Writes a command for the random number into bytes (at most 512), returns its length. */
-	size_t (*command)(uint64_t random, uint8_t *bytes);
+	/*
+	 * Writes a command for the random number into bytes (at most 512), returns its length.
+	 * bugs: those of the plan.
+	 */
+	size_t (*command)(uint64_t random, unsigned int bugs, uint8_t *bytes);
+	/* An answer that no client may ever get, NULL: there was none. May be NULL itself. */
+	const char *(*complaint)(void *state);
 };
 
 struct sim_plan {
@@ -59,6 +65,8 @@ struct sim_plan {
 
 /* The state machine says "durable" of what it applied, before it synced. */
 #define SIM_BUG_CHECKPOINT_UNSYNCED 0x100
+/* The client gives a slot's number to a second request. */
+#define SIM_BUG_REUSE_NUMBER	    0x200
 
 struct sim_result {
 	bool failed;

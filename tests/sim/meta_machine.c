@@ -23,6 +23,7 @@ struct medium {
 	char directory[64];
 	struct meta_state state;
 	struct meta_outcome outcome;
+	bool repeated;	/* a request was taken for one that had its number before */
 };
 
 /* What the first entries make, the same in every run. */
@@ -142,9 +143,10 @@ static uint16_t put_content(struct tlv_writer *w, uint64_t random)
 	return WEFT_REQ_COMMIT;
 }
 
-static void request(struct meta_buffer *entry, uint64_t random)
+static void request(struct meta_buffer *entry, uint64_t random, unsigned int bugs)
 {
 	uint32_t slot = (uint32_t)(random >> 8) % SLOTS;
+	bool reuse = bugs & SIM_BUG_REUSE_NUMBER && sequences[slot] && (random >> 50) % 16 == 0;
 	struct tlv_writer w;
 	struct meta_ask ask;
 	const char *why;
@@ -153,8 +155,9 @@ static void request(struct meta_buffer *entry, uint64_t random)
 	tlv_writer_init(&w, WEFT_PAYLOAD_MAX);
 	op = random >> 60 < 6 ? put_content(&w, random) : put_request(&w, random);
 	must(tlv_finish(&w));
-	if (meta_request_parse(op, made.session, ++sequences[slot], slot, w.data, w.len, entry,
-			       &ask, &why)) {
+	sequences[slot] += !reuse;
+	if (meta_request_parse(op, made.session, sequences[slot], slot, w.data, w.len, entry, &ask,
+			       &why)) {
 		fprintf(stderr, "not a request: %s\n", why);
 		abort();
 	}
@@ -162,7 +165,7 @@ static void request(struct meta_buffer *entry, uint64_t random)
 	tlv_writer_free(&w);
 }
 
-static size_t meta_command(uint64_t random, uint8_t *bytes)
+static size_t meta_command(uint64_t random, unsigned int bugs, uint8_t *bytes)
 {
 	struct meta_buffer entry = { 0 };
 	size_t len;
@@ -170,7 +173,7 @@ static size_t meta_command(uint64_t random, uint8_t *bytes)
 	if (random >> 56 < 16)
 		beginning(&entry, (unsigned int)(random % 3));
 	else
-		request(&entry, random);
+		request(&entry, random, bugs);
 	len = entry.len;
 	if (len > 512)
 		abort();
@@ -214,6 +217,7 @@ static bool meta_machine_apply(void *state, const struct rnode_entry *entries, u
 		err = e->type != RNODE_COMMAND ? meta_apply_nothing(&m->state, e->index, e->term)
 					       : meta_apply(&m->state, e->index, e->term, e->bytes,
 							    e->len, &m->outcome);
+		m->repeated |= m->outcome.status == WEFT_ST_REPEAT;
 	}
 	if (!err)
 		err = meta_state_commit(&m->state);
@@ -225,6 +229,14 @@ static bool meta_sync(void *state)
 	struct medium *m = state;
 
 	return done(m, meta_state_sync(&m->state));
+}
+
+/* The client asks once, in ascending numbers. */
+static const char *meta_complaint(void *state)
+{
+	struct medium *m = state;
+
+	return m->repeated ? "a request had a number that stood for another one before" : NULL;
 }
 
 static uint64_t meta_hash(void *state)
@@ -340,4 +352,5 @@ const struct sim_machine_ops sim_meta_machine = {
 	.medium_alloc = meta_medium_alloc,
 	.medium_free = meta_medium_free,
 	.command = meta_command,
+	.complaint = meta_complaint,
 };

@@ -144,7 +144,7 @@ static void model_medium_free(void *medium)
 	free(m);
 }
 
-static size_t model_command(uint64_t random, uint8_t *bytes)
+static size_t model_command(uint64_t random, unsigned int bugs, uint8_t *bytes)
 {
 	size_t len = 8 + random % 400;
 

@@ -12,5 +12,7 @@ int main(void)
 	program_expect_sound("invariant_1_metadata_survives_power_cuts_at_any_point", plan, 40);
 	plan.bugs = SIM_BUG_CHECKPOINT_UNSYNCED;
 	program_expect_found("a_log_dropped_before_the_database_is_synced_is_found", plan, 100);
+	plan.bugs = SIM_BUG_REUSE_NUMBER;
+	program_expect_found("a_client_that_gives_a_number_to_two_requests_is_found", plan, 100);
 	return program_end();
 }

@@ -433,10 +433,16 @@ static void logged_event(struct voter *v)
 static bool apply_entries(struct voter *v, const struct rnode_entry *entries, size_t n)
 {
 	struct sim_cluster *c = v->c;
+	const struct sim_machine_ops *machine = c->plan->machine;
 	const struct rnode_entry *last = &entries[n - 1];
+	const char *complaint;
 
-	if (!c->plan->machine->apply(v->machine, entries, (unsigned int)n))
+	if (!machine->apply(v->machine, entries, (unsigned int)n))
 		return false;
+	complaint = machine->complaint ? machine->complaint(v->machine) : NULL;
+	if (complaint)
+		sim_fail(c, "voter %u, entries up to %" PRIu64 ": %s", v->number + 1, last->index,
+			 complaint);
 	if (last->index > v->applied) {
 		v->applied = last->index;
 		v->applied_term = last->term;
@@ -540,7 +546,8 @@ void voter_submit(struct voter *v)
 	if (!v->alive || v->dead)
 		return;
 	for (size_t i = 0; i < n; i++) {
-		size_t len = c->plan->machine->command(sim_random(&c->random), bytes);
+		size_t len = c->plan->machine->command(sim_random(&c->random), c->plan->bugs,
+						       bytes);
 
 		entries[i] = rlog_entry_alloc(bytes, len);
 		if (!entries[i])
