@@ -43,6 +43,7 @@ static struct {
 	u32 store_numbers[STORES], host_numbers[STORES];
 	u32 store_status[STORES]; /* that they say */
 	unsigned int deleted, rebuilt;
+	u32 rebuilt_at;           /* store that the last rebuilt shard went to */
 	bool hold;                /* the next rebuild is not done before the test says so */
 	struct ctl_conn *held_by;
 	struct ctl_frame held;
@@ -116,10 +117,13 @@ static void store_task(struct ctl_conn *conn, const struct ctl_frame *frame)
 		memcpy(copy, tlv.data, tlv.len);
 		memcpy(&task, tlv.data, sizeof(task));
 		shards = (struct weft_c_task_shard *)(copy + sizeof(task));
-		for (u32 i = 0; i < le32_to_cpu(task.shards); i++)
-			if (task.kind == cpu_to_le32(WEFT_TASK_DELETE) ||
-			    shards[i].flags & WEFT_TASK_SHARD_WANTED)
-				shards[i].flags |= WEFT_TASK_SHARD_DONE;
+		for (u32 i = 0; i < le32_to_cpu(task.shards); i++) {
+			if (shards[i].flags & WEFT_TASK_SHARD_WANTED)
+				t.rebuilt_at = le32_to_cpu(shards[i].store);
+			else if (task.kind != cpu_to_le32(WEFT_TASK_DELETE))
+				continue;
+			shards[i].flags |= WEFT_TASK_SHARD_DONE;
+		}
 		t.deleted += task.kind == cpu_to_le32(WEFT_TASK_DELETE);
 		t.rebuilt += task.kind == cpu_to_le32(WEFT_TASK_REBUILD);
 	}
@@ -405,17 +409,24 @@ static u64 make_file(const char *name)
 	return le64_to_cpu(attr.ino);
 }
 
-static u64 want_group(u8 k, u8 m)
+static u32 ask_group(u8 k, u8 m)
 {
 	struct weft_group_want want = { .k = k, .m = m };
 	struct tlv_writer writer;
-	u64 group;
 	u32 status;
 
 	tlv_writer_init(&writer, 4096);
 	tlv_put(&writer, WEFT_P_WANT, &want, sizeof(want));
 	status = request(WEFT_REQ_GROUP_WANT, false, &writer);
 	tlv_writer_free(&writer);
+	return status;
+}
+
+static u64 want_group(u8 k, u8 m)
+{
+	u32 status = ask_group(k, m);
+	u64 group;
+
 	if (status)
 		print_message("GROUP_WANT: %.*s\n", (int)answer(WEFT_P_TEXT).len,
 			      (const char *)answer(WEFT_P_TEXT).data);
@@ -575,6 +586,63 @@ static void full_stores_are_read_and_not_chosen(void **state)
 	while (status_says("at_risk", "the store is full"))
 		uv_run(&t.loop, UV_RUN_ONCE);
 	remove_file("on full ones", ino);
+	wait_until("groups", "open", 32, 1000);
+}
+
+static void set_full(unsigned int store, bool full)
+{
+	t.store_status[store] = full ? WEFT_ST_STORE_FULL : WEFT_ST_OK;
+	while (status_says("at_risk", "the store is full") != full)
+		uv_run(&t.loop, UV_RUN_ONCE);
+}
+
+/* A file of one chunk whose first shard is missing and whose store for that shard is full. */
+static void write_beside_a_full_store(const char *name, u8 k, u8 m, u32 *stores)
+{
+	u64 group = want_group(k, m), ino = make_file(name);
+	u32 written[4];
+	unsigned int i = 0;
+
+	group_stores(group, stores, k + m);
+	while (t.store_numbers[i] != stores[0])
+		i++;
+	set_full(i, true);
+	memcpy(written, stores, (size_t)(k + m) * sizeof(*stores));
+	written[0] = 0;
+	t.rebuilt_at = 0;
+	assert_int_equal(write_file(ino, group, k, m, written, 0), WEFT_ST_OK);
+	wait_until("chunks", "with_missing_shards", 0, 0);
+	set_full(i, false);
+	remove_file(name, ino);
+}
+
+/* A full store takes what it alone can take; a shard that another one can take goes there. */
+static void a_full_store_is_rebuilt_to_when_there_is_no_other(void **state)
+{
+	u32 stores[4];
+
+	write_beside_a_full_store("over all", 2, 2, stores);
+	assert_int_equal(t.rebuilt_at, stores[0]);
+	write_beside_a_full_store("over three", 1, 2, stores);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_not_equal(t.rebuilt_at, stores[i]);
+	assert_true(t.rebuilt_at);
+	wait_until("groups", "open", 32, 1000);
+}
+
+/* Then what is asked for is room, not patience. */
+static void full_stores_alone_are_no_space(void **state)
+{
+	u32 status;
+
+	for (unsigned int i = 0; i < STORES; i++)
+		t.store_status[i] = WEFT_ST_STORE_FULL;
+	while (!(status = ask_group(2, 2)))
+		uv_run(&t.loop, UV_RUN_ONCE);
+	assert_int_equal(status, WEFT_ST_NOSPC);
+	memset(t.store_status, 0, sizeof(t.store_status));
+	while (status_says("at_risk", "the store is full"))
+		uv_run(&t.loop, UV_RUN_ONCE);
 	wait_until("groups", "open", 32, 1000);
 }
 
@@ -818,6 +886,8 @@ int main(void)
 		cmocka_unit_test(stores_register_and_a_volume_is_made),
 		cmocka_unit_test(a_mount_writes_and_a_missing_shard_is_rebuilt),
 		cmocka_unit_test(full_stores_are_read_and_not_chosen),
+		cmocka_unit_test(a_full_store_is_rebuilt_to_when_there_is_no_other),
+		cmocka_unit_test(full_stores_alone_are_no_space),
 		cmocka_unit_test(a_second_client_waits_for_the_first_to_be_silent),
 		cmocka_unit_test(what_was_answered_survives_sigkill),
 		cmocka_unit_test(deleted_files_free_their_shards),
