@@ -6,6 +6,9 @@
  * queued, the next starts. A batch goes into one segment, at its end; a segment whose write failed gets no more records,
  * so what stands behind the failure is never taken for durable.
  *
+ * When the disk has no room for a batch, its deletions are a batch of their own, in the room that is kept for them; what
+ * was to be stored fails.
+ *
  * A batch's steps are a chain on the segments' home loop: CALL (choose segment, give places) - WRITE - SYNC - publish.
  */
 #include "store/append.h"
@@ -136,12 +139,42 @@ static void appends_done(struct store_append *batch, int err)
 	}
 }
 
+/* The batch's deletions go back to the head of the queue; the lock is held. Returns the rest. */
+static struct store_append *deletions_requeue(struct store_segments *segments)
+{
+	struct store_append *batch = segments->batch, *append, *next;
+	struct store_append *rest = NULL, **rest_end = &rest, *again = NULL, **again_end = &again;
+
+	for (append = batch; append; append = next) {
+		next = append->next;
+		append->next = NULL;
+		if (append->deleted) {
+			*again_end = append;
+			again_end = &append->next;
+		} else {
+			*rest_end = append;
+			rest_end = &append->next;
+		}
+	}
+	if (!again)
+		return rest;
+	if (!segments->queue)
+		segments->queue_end = again_end;
+	*again_end = segments->queue;
+	segments->queue = again;
+	segments->tight = true;
+	return rest;
+}
+
 static void batch_end(struct store_segments *segments, int err)
 {
 	struct store_append *batch = segments->batch, *append;
 	bool more;
 
 	pthread_mutex_lock(&segments->lock);
+	segments->tight = false;
+	if ((err == -ENOSPC || err == -EDQUOT) && atomic_load(&segments->room_kept))
+		batch = deletions_requeue(segments);
 	for (append = batch; append; append = append->next) {
 		struct store_recent *recent = append->recent;
 
@@ -316,8 +349,11 @@ static int batch_call(struct store_op *op)
 	struct iovec *iov = segments->iov;
 	uint64_t start = 0;
 	unsigned int n = 0;
-	int err = batch_segment(segments, &segment);
+	int err;
 
+	if (segments->tight)
+		store_room_give(segments);
+	err = batch_segment(segments, &segment);
 	/* Without a segment the batch is the whole queue, and it fails. */
 	if (!err)
 		start = segment->size;
@@ -326,6 +362,7 @@ static int batch_call(struct store_op *op)
 
 		if (!err &&
 		    (segment->size + size > segment_limit(segments) || n == STORE_BATCH_APPENDS ||
+		     (segments->tight && !append->deleted) ||
 		     (n && segment->size + size - start > STORE_BATCH_BYTES)))
 			break;
 		if (!err) {

@@ -69,6 +69,9 @@ struct store_segments {
 	struct store_append *batch;
 	uint64_t batch_end;
 	struct iovec *iov;
+	bool tight; /* the next batch: deletions alone, with what room.c keeps for them */
+
+	_Atomic bool room_kept; /* room.c */
 };
 
 #define STORE_BATCH_APPENDS 200
@@ -95,6 +98,10 @@ struct store_segment *store_segment_add(struct store_segments *segments, uint64_
 int store_append_queue(struct store_segments *segments, struct store_append *append,
 		       const struct store_key *key, const struct store_place *place);
 void store_append_dead(struct store_segments *segments, uint64_t segment, uint32_t bytes);
+
+/* room.c; blocking. Keep room for deletions, if there is some; give it up. */
+void store_room_take(struct store_segments *segments);
+void store_room_give(struct store_segments *segments);
 
 /* segment.c */
 void store_segment_name(char name[24], uint64_t id);

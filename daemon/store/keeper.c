@@ -75,6 +75,7 @@ static void *keeper_main(void *arg)
 		keeper_recount(store);
 	while (!keeper_wait(keeper)) {
 		store_space_refresh(store);
+		store_segments_keep_room(store);
 		if (store_segments_flush(store, false) == 0 &&
 		    atomic_load(&store->status) == WEFT_ST_OK)
 			store_segments_compact(store);

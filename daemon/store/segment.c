@@ -654,8 +654,11 @@ int store_segments_open(struct store *store, struct store_loop *home)
 		err = segments_catch_up(segments);
 	if (!err)
 		err = segments_continue(segments);
-	if (!err)
+	if (!err) {
+		store_space_refresh(store);
+		store_room_take(segments);
 		return 0;
+	}
 	log_error("store %s: the segments cannot be opened: %s", store->path, strerror(-err));
 err_free:
 	segments_free(segments);
@@ -668,6 +671,11 @@ void store_segments_close(struct store *store)
 	store_segments_flush_clean(store);
 	segments_free(store->segments);
 	store->segments = NULL;
+}
+
+void store_segments_keep_room(struct store *store)
+{
+	store_room_take(store->segments);
 }
 
 bool store_segments_closed_in_order(struct store *store)

@@ -62,6 +62,8 @@ int store_segments_flush(struct store *store, bool sync);
 int store_segments_flush_clean(struct store *store);
 /* Copy what is alive out of the segment with the most dead bytes, if that is more than half, and remove it. 1: done. */
 int store_segments_compact(struct store *store);
+/* Keep room for deletions on a disk that others fill. */
+void store_segments_keep_room(struct store *store);
 /* True if the keeper should not wait for its time. */
 bool store_segments_urgent(struct store *store);
 

@@ -456,6 +456,55 @@ static void a_disk_without_any_room_reads_and_deletes(void **state)
 	store_client_close(client);
 }
 
+/* Records of deletions need room, too: many more of them than fit into a block that is there already. */
+static void a_disk_without_any_room_deletes_small_shards(void **state)
+{
+	enum { COUNT = 400 };
+	static const uint8_t block[4096] = {1};
+	struct fixture *fixture = *state;
+	struct store_client *client;
+	struct shard shards[2];
+	char path[128];
+	int fd;
+
+	if (mkdir(fixture->path, 0700) || mount("weft", fixture->path, "tmpfs", 0, "size=32m"))
+		skip();
+	fixture->conf.reserve_percent = fixture->conf.rebuild_percent = 0;
+	fixture_start(fixture);
+	client = fixture_connect(fixture, WEFT_ROLE_META);
+	shard_init(&shards[0], 9, 1, SMALL, 1);
+	for (unsigned int i = 1; i <= COUNT; i++) {
+		shards[0].name.counter = i;
+		shard_init(&shards[1], 9, i, SMALL, i);
+		assert_int_equal(shard_put(client, &shards[1]), WEFT_ST_OK);
+		shard_exit(&shards[1]);
+	}
+	snprintf(path, sizeof(path), "%s/others", fixture->path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) == sizeof(block))
+		;
+	for (unsigned int i = 1; i <= COUNT; i++) {
+		shards[0].name.counter = i;
+		assert_int_equal(shard_call(client, &shards[0], WEFT_OP_DEL), WEFT_ST_OK);
+		assert_int_equal(shard_call(client, &shards[0], WEFT_OP_STAT), WEFT_ST_ABSENT);
+	}
+	assert_int_equal(atomic_load(&fixture->server->stores[0]->status), WEFT_ST_OK);
+	/* And that lasts. */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	store_client_close(client);
+	fixture_stop(fixture);
+	fixture_start(fixture);
+	client = fixture_connect(fixture, WEFT_ROLE_META);
+	for (unsigned int i = 1; i <= COUNT; i++) {
+		shards[0].name.counter = i;
+		assert_int_equal(shard_call(client, &shards[0], WEFT_OP_STAT), WEFT_ST_ABSENT);
+	}
+	shard_exit(&shards[0]);
+	store_client_close(client);
+}
+
 /* The index is behind until there is room again; nothing is lost, and nothing is refused for ever. */
 static void an_index_without_room_catches_up(void **state)
 {
@@ -551,6 +600,7 @@ int main(void)
 		STORE_TEST(directories_that_are_not_ours_are_refused),
 		STORE_TEST(full_store_says_so_and_keeps_a_reserve_for_rebuilds),
 		STORE_TEST(a_disk_without_any_room_reads_and_deletes),
+		STORE_TEST(a_disk_without_any_room_deletes_small_shards),
 		STORE_TEST(an_index_without_room_catches_up),
 		STORE_TEST(list_and_digest_agree),
 	};
