@@ -195,11 +195,6 @@ static bool has_shape(struct meta_brain *brain, const struct cat_group *group, u
 	       catalog_group_up(&brain->catalog, group);
 }
 
-static bool fits(struct meta_brain *brain, const struct cat_group *group, u64 volume, u8 k, u8 m)
-{
-	return group && group->flags & WEFT_GF_OPEN && has_shape(brain, group, volume, k, m);
-}
-
 /* A group of that shape without any of these stores, an open one if there is; another one each time. */
 static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, u8 m,
 				    const u32 *avoid, size_t n_avoid)
@@ -491,12 +486,17 @@ static unsigned int fill_class(struct meta_brain *brain, const struct cat_volume
 	u8 k = want_k, m = (u8)le32_to_cpu(volume->info.m);
 	struct placement_report report;
 	unsigned int open = 0, want;
+	const struct cat_group *group;
 	struct meta_op *op;
 
 	if (!fit_width(volume, up, &k, &m))
 		return left;
-	for (u64 i = 0; i < brain->catalog.n_groups; i++)
-		open += fits(brain, brain->catalog.groups[i], volume->volume, k, m);
+	/* What is about to be opened counts. */
+	for (u64 i = 0; i < brain->catalog.n_groups; i++) {
+		group = brain->catalog.groups[i];
+		open += has_shape(brain, group, volume->volume, k, m) &&
+			wants_open(brain, group, up);
+	}
 	want = target(brain, k, m);
 	/* What exists only until the stores are back need not be many. */
 	if (k < want_k || m < le32_to_cpu(volume->info.m))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * test_meta_brain.c - what a mount or another peer can make the metadata service keep by asking
+ * test_meta_brain.c - what others can make the metadata service keep, by asking or by coming and going
  *
  * The brain's functions are called as its thread would; nothing is written anywhere, the catalog is
  * made by hand. What goes to the loop thread stands in a queue, and is looked at.
@@ -257,6 +257,67 @@ static void a_closed_group_that_fits_is_taken(void **state)
 	meta_service_finish(&f->service, op);
 }
 
+static void set_up(struct fixture *f, u32 hosts)
+{
+	for (u32 i = 1; i <= HOSTS; i++)
+		f->brain.catalog.hosts[i]->state = i <= hosts ? WEFT_HOST_UP : WEFT_HOST_DOWN;
+}
+
+static void set_group(struct fixture *f, const struct meta_op *op)
+{
+	struct weft_e_group_set set;
+	struct cat_group *group;
+
+	memcpy(&set, op->entry.data + sizeof(struct weft_m_entry), sizeof(set));
+	group = f->brain.catalog.groups[le64_to_cpu(set.group)];
+	group->flags |= (u16)le32_to_cpu(set.set);
+	group->flags &= (u16)~le32_to_cpu(set.clear);
+}
+
+/* Ticks, and what they propose applied, until nothing is left to do. Returns how many groups were made. */
+static unsigned int look_after_pool(struct fixture *f)
+{
+	unsigned int made = 0, n;
+	struct meta_op *op, *next;
+	struct weft_m_entry entry;
+
+	do {
+		f->brain.now_ns += 3600000000000ull;
+		meta_pool_tick(&f->brain);
+		op = meta_queue_take(&f->service.inbox, 0);
+		for (n = 0; op; op = next, n++) {
+			next = op->next;
+			assert_int_equal(op->step, META_SUBMIT);
+			memcpy(&entry, op->entry.data, sizeof(entry));
+			if (le16_to_cpu(entry.type) == WEFT_ME_GROUP_CREATE) {
+				add_group(f, op);
+				made++;
+			} else {
+				set_group(f, op);
+			}
+			op->run(&f->brain, op);
+			meta_op_free(op);
+		}
+	} while (n);
+	return made;
+}
+
+/* The narrow groups of the last time are opened again; they are not made once more each time. */
+static void hosts_that_come_and_go_make_groups_once(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_in_range(look_after_pool(f), 1, 1000);
+	set_up(f, 2);
+	assert_in_range(look_after_pool(f), 1, 1000);
+	for (unsigned int i = 0; i < 10; i++) {
+		set_up(f, HOSTS);
+		assert_int_equal(look_after_pool(f), 0);
+		set_up(f, 2);
+		assert_int_equal(look_after_pool(f), 0);
+	}
+}
+
 /* ---- The map ---- */
 
 static void watch(struct fixture *f)
@@ -292,6 +353,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(many_at_once_make_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_closed_group_that_fits_is_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(hosts_that_come_and_go_make_groups_once, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(watching_again_sends_no_second_map, setup,
 						teardown),
 	};
