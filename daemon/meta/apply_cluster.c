@@ -26,7 +26,7 @@ int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *e
 		return WEFT_ST_EXIST;
 	state->cluster = (struct weft_m_cluster){
 		.format = cpu_to_le32(WEFT_META_FORMAT),
-		.level = cpu_to_le32(WEFT_META_LEVEL),
+		.level = cpu_to_le32(entry->level), /* never of the program: voters differ in that */
 		.incarnation = body->incarnation,
 		.site = body->site,
 		.created_ns = cpu_to_le64(state->time_ns),

@@ -387,6 +387,26 @@ static void damaged_entries_stop_the_voter(void **state)
 	assert_int_equal(f->state.index, index);
 }
 
+/* Not that of the program that applies it: two voters of different versions would differ. */
+static void a_cluster_has_the_level_of_its_first_entry(void **state)
+{
+	struct weft_e_cluster body = { .name_len = cpu_to_le32(1) };
+	struct meta_buffer entry = { 0 };
+	struct meta_fixture f;
+
+	fixture_open(&f);
+	assert_int_equal(meta_entry_begin(&entry, WEFT_ME_CLUSTER_INIT), 0);
+	assert_int_equal(meta_buffer_put(&entry, &body, sizeof(body)), 0);
+	assert_int_equal(meta_buffer_put(&entry, "t", 1), 0);
+	meta_entry_head(&entry)->level = cpu_to_le16(1);
+	assert_int_equal(fixture_apply(&f, &entry), WEFT_ST_OK);
+	assert_int_equal(le32_to_cpu(f.state.cluster.level), 1);
+	fixture_reopen(&f);
+	assert_int_equal(le32_to_cpu(f.state.cluster.level), 1);
+	meta_buffer_free(&entry);
+	fixture_close(&f);
+}
+
 /* A flipped bit in a value is an error of this machine, not an answer. */
 static void a_damaged_record_stops_the_voter(void **state)
 {
@@ -432,6 +452,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_log_dropped_early_is_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_entries_stop_the_voter, setup, teardown),
+		cmocka_unit_test(a_cluster_has_the_level_of_its_first_entry),
 		cmocka_unit_test_setup_teardown(a_damaged_record_stops_the_voter, setup, teardown),
 	};
 
