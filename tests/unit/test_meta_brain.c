@@ -257,6 +257,31 @@ static void a_closed_group_that_fits_is_taken(void **state)
 	meta_service_finish(&f->service, op);
 }
 
+/* A rack of a hundred stores is out of reach of the mount: that is no malformed request. */
+static void a_long_list_of_stores_is_cut(void **state)
+{
+	struct weft_group_want want = { .k = K, .m = M };
+	struct meta_buffer entry = { 0 };
+	struct tlv_writer writer;
+	struct meta_ask ask = { 0 };
+	__le32 stores[1024];
+	const char *why;
+
+	for (u32 i = 0; i < ARRAY_SIZE(stores); i++)
+		stores[i] = cpu_to_le32(i + 1);
+	tlv_writer_init(&writer, WEFT_PAYLOAD_MAX);
+	tlv_put(&writer, WEFT_P_WANT, &want, sizeof(want));
+	tlv_put(&writer, WEFT_P_STORES, stores, sizeof(stores));
+	assert_int_equal(tlv_finish(&writer), 0);
+	assert_int_equal(meta_request_parse(WEFT_REQ_GROUP_WANT, SESSION, 0, WEFT_SLOT_NONE,
+					    writer.data, writer.len, &entry, &ask, &why),
+			 WEFT_ST_OK);
+	assert_int_equal(ask.avoids, ARRAY_SIZE(ask.avoid));
+	assert_int_equal(ask.avoid[63], 64);
+	tlv_writer_free(&writer);
+	meta_buffer_free(&entry);
+}
+
 static void set_up(struct fixture *f, u32 hosts)
 {
 	for (u32 i = 1; i <= HOSTS; i++)
@@ -353,6 +378,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(many_at_once_make_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_closed_group_that_fits_is_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_long_list_of_stores_is_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(hosts_that_come_and_go_make_groups_once, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(watching_again_sends_no_second_map, setup,
