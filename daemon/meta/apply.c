@@ -102,7 +102,8 @@ static int save_answer(struct meta_apply *apply, u32 status)
 	head->cursor = 0;
 	head->status = cpu_to_le32(status);
 	head->answer_len = cpu_to_le32((u32)len);
-	memcpy(apply->slot.answer, outcome->answer.data, len);
+	if (len)
+		memcpy(apply->slot.answer, outcome->answer.data, len);
 	return meta_slot_put(&apply->state->txn, apply->entry->session, apply->entry->slot,
 			     &apply->slot);
 }
