@@ -5,7 +5,8 @@
 set -euo pipefail
 
 dir=$(mktemp -d)
-trap 'rmdir "$dir"' EXIT
+without=$(mktemp -d)	# what a machine without the module looks like
+trap 'rmdir "$dir"; rm -rf "$without"' EXIT
 failed=0
 
 refused() { # PATTERN COMMAND...
@@ -30,4 +31,12 @@ refused 'budget|size' mount.weft demo:main "$dir" -o budget=much
 refused 'usage' mount.weft demo:main
 refused 'daemon|bound|weftd' nsenter --net=/proc/1/ns/net mount.weft demo:main "$dir"
 refused 'mount on|No such' mount.weft demo:main /nonexistent
+
+grep -v 'weft$' /proc/filesystems >"$without/filesystems"
+printf '#!/bin/sh\nexit 1\n' >"$without/modprobe"
+chmod +x "$without/modprobe"
+# shellcheck disable=SC2016	# the inner shell's
+refused 'module weft cannot be loaded; .*dkms status weft.*modprobe weft' unshare --mount sh -ec '
+	mount --bind "$0/filesystems" /proc/filesystems
+	PATH=$0:$PATH exec mount.weft demo:main "$1"' "$without" "$dir"
 exit "$failed"
