@@ -101,4 +101,15 @@ bool json_flag(const json_t *object, const char *name);
 /* An array of objects: "requests" (what waits), "hosts", "mounts"; NULL after a failure that was said on stderr. */
 json_t *kernel_list(uint8_t command);
 
+/* What the module tells whoever listens: a read that failed, data that was dropped... */
+struct kernel_events;
+
+/* Listens from now on; NULL after a failure that was said on stderr. */
+struct kernel_events *kernel_events_open(void);
+void kernel_events_close(struct kernel_events *events);
+/* What poll() waits for; -1 for NULL. */
+int kernel_events_fd(const struct kernel_events *events);
+/* An array of what has come since: "time_ms", "kind", "text" and what the event is about. Does not wait. */
+json_t *kernel_events_read(struct kernel_events *events);
+
 #endif

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # What somebody who looks for a cause can see: which program waits for what (weft ps), what each host was sent and
-# gave (weft host counters), what the mount counted (/proc/self/mountstats), trace points, and which host is down.
-# weft-vm: timeout=300
+# gave (weft host counters), what the mount counted (/proc/self/mountstats), trace points, which host is down, and what
+# could not be read (weft monitor).
+# weft-vm: timeout=400
 set -euo pipefail
 
 tests=$(dirname "$(readlink -f "$0")")/../../..
@@ -16,7 +17,9 @@ restore() {
 	[[ ! -s /run/weft-vm/client.pid ]] || kill -CONT -- "-$(</run/weft-vm/client.pid)"
 	[[ ! -e $trace/events/weft/enable ]] || echo 0 >"$trace/events/weft/enable"
 	[[ -z $own_trace ]] || umount "$trace"
-	[[ -s /run/weft-vm/store3.pid ]] || "$cluster" start 3
+	for host in 1 2 3 4; do [[ -s /run/weft-vm/store$host.pid ]] || "$cluster" start "$host"; done
+	# shellcheck disable=SC2046	# words
+	[[ -z $(jobs -p) ]] || kill $(jobs -p)
 }
 trap restore EXIT
 
@@ -121,3 +124,39 @@ weft host list | grep -E 'store3 +down' || die "weft host list does not say that
 "$cluster" start 3
 "$cluster" wait stores=9 --timeout 60
 await 30 is_state up
+
+# --- what could not be read ------------------------------------------------------------------------------------------
+
+has() { grep -q "$1" "$2"; }	# PATTERN FILE
+# What was before comes first, and by then the kernel is listened to.
+listen() { # FILE COMMAND...
+	: >"$1"
+	"${@:2}" >>"$1" 2>"$1.errors" &
+	await 30 has . "$1"
+}
+
+listen /tmp/events weft --json monitor
+listen /tmp/lines weft monitor
+ino=$(stat -c %i large)
+"$cluster" kill 1 2 3 4
+echo 3 >/proc/sys/vm/drop_caches
+! cat large >/dev/null 2>/tmp/said || die "a file was read with five of nine hosts"
+await 30 has '"kind":"read-failed"' /tmp/events
+await 30 has 'read-failed .*cannot be read' /tmp/lines
+grep -m 1 read-failed /tmp/events
+jq -se --argjson ino "$ino" 'any(.[]; .kind == "read-failed" and .inode == $ino and .offset >= 0 and .group > 0 and .time_ms > 0 and
+	(.text | test("chunk [0-9]+:[0-9]+") and test("on store [0-9]+, host store1") and test("host store2") and
+		test("host store3") and test("host store4")))' /tmp/events >/dev/null ||
+	die "no event names the inode, the offset, the chunk and the missing stores"
+# The metadata service tells the same listener of the hosts.
+await 30 has 'store4' /tmp/events
+[[ ! -s /tmp/events.errors ]] || die "weft monitor complains: $(</tmp/events.errors)"
+"$cluster" start 1 2 3 4
+"$cluster" wait stores=9 --timeout 60
+echo 3 >/proc/sys/vm/drop_caches
+cmp /tmp/reference large
+
+# Who may not listen to the kernel is told so once, and hears the metadata service.
+listen /tmp/deaf setpriv --bounding-set -net_admin --inh-caps -net_admin weft monitor
+[[ $(</tmp/deaf.errors) == *"CAP_NET_ADMIN" && $(wc -l </tmp/deaf.errors) -eq 1 ]] ||
+	die "who may not listen to the kernel is told: $(</tmp/deaf.errors)"
