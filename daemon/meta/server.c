@@ -259,20 +259,29 @@ static bool is_full_for(const struct meta_brain *brain, u16 op)
 
 /*
  * There is no room for more. But what was done already is answered, and what was begun is brought
- * to its end: the slot knows, behind all that was proposed before.
+ * to its end: the slot knows, behind all that was proposed before. A session that has ended must be
+ * told so: with room or without, nothing of it will ever be accepted.
  */
 static void run_full(struct meta_brain *brain, struct meta_op *op)
 {
+	struct meta_session session;
 	struct meta_slot slot;
+	bool ended;
 	int err;
 
 	err = meta_state_read(&brain->state);
 	if (!err)
+		err = meta_session_get(&brain->state.txn, op->frame.session, &session);
+	ended = err == -ENOENT ||
+		(!err && le32_to_cpu(session.head.flags) & WEFT_MSF_CLOSING);
+	if (!err)
 		err = meta_slot_get(&brain->state.txn, op->frame.session, op->frame.slot, &slot);
-	if (err)
+	if (err && err != -ENOENT)
 		meta_brain_fatal(brain, "reading", err);
 	op->run = NULL;
-	if (le64_to_cpu(slot.head.sequence) >= op->frame.sequence)
+	if (ended)
+		op->outcome.status = WEFT_ST_SESSION_LOST;
+	else if (le64_to_cpu(slot.head.sequence) >= op->frame.sequence)
 		op->step = META_SUBMIT;
 	else
 		meta_op_refuse(op, WEFT_ST_META_FULL, WEFT_P_TEXT,

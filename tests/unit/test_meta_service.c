@@ -351,6 +351,7 @@ static void connect_all(void)
 /* ---- Requests of the bridge ---- */
 
 static u64 session;
+static u64 ended_session;
 static u64 sequence;
 static u64 root;
 
@@ -654,7 +655,7 @@ static void a_second_client_waits_for_the_first_to_be_silent(void **state)
 	while (mount_as(2) == WEFT_ST_VOLUME_BUSY)
 		uv_run(&t.loop, UV_RUN_ONCE);
 	assert_true(session && session != first);
-	session = first;
+	session = ended_session = first;
 	assert_int_equal(make_file("too late"), 0);
 	assert_int_equal(got.status, WEFT_ST_SESSION_LOST);
 	assert_int_equal(mount_as(2), WEFT_ST_OK);
@@ -796,8 +797,8 @@ static void leave_it_alone(void)
 static void a_full_disk_refuses_what_is_new_and_answers_repeats(void **state)
 {
 	struct weft_attr attr, again;
+	u64 ino, living = session;
 	char name[32];
-	u64 ino;
 
 	assert_int_equal(make_numbered(301, 1, "before"), WEFT_ST_OK);
 	memcpy(&attr, answer(WEFT_P_ATTR).data, sizeof(attr));
@@ -818,6 +819,10 @@ static void a_full_disk_refuses_what_is_new_and_answers_repeats(void **state)
 	assert_int_equal(make_numbered(301, 2, "new"), WEFT_ST_META_FULL);
 	assert_int_equal(make_numbered(302, 1, "new"), WEFT_ST_META_FULL);
 	assert_int_equal(make_numbered(301, 1, "before"), WEFT_ST_OK);
+	/* Not what room would help. */
+	session = ended_session;
+	assert_int_equal(make_numbered(301, 1, "late"), WEFT_ST_SESSION_LOST);
+	session = living;
 }
 
 static void a_silent_host_is_down_and_narrow_groups_are_made(void **state)
