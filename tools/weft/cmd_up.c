@@ -3,7 +3,8 @@
  * cmd_up.c - weft up, weft down: a cluster of one machine
  *
  * `up` writes a configuration if there is none, starts weftd (by systemd where it runs), creates the volume and mounts it;
- * each step that is done already is skipped, so it may be repeated. `down` is the mirror and deletes nothing.
+ * each step that is done already is skipped, so it may be repeated. `down` is the mirror and deletes nothing. What was
+ * done is told step by step, or, with --json, at the end as an array of objects, also when a later step failed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <inttypes.h>
 #include <mntent.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +36,44 @@ struct plan {
 	const char *cluster, *volume, *mount;
 	unsigned int k, m; /* 0 0: as the stores allow */
 };
+
+/* --- telling ----------------------------------------------------------------------------------------------------------- */
+
+/* What was done, with its fields, which are taken: said at once, or kept in steps for steps_end() if there are any. */
+__attribute__((format(printf, 3, 4))) static void step_done(json_t *steps, json_t *step, const char *fmt, ...)
+{
+	char text[8192];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (!steps) {
+		puts(text);
+		fflush(stdout);
+		json_decref(step);
+		return;
+	}
+	json_object_set_new(step, "text", json_string(text));
+	json_array_append_new(steps, step);
+}
+
+static json_t *steps_begin(const struct options *options)
+{
+	return options->json ? json_array() : NULL;
+}
+
+/* hint: what a person may want to do next, NULL: nothing. */
+static void steps_end(json_t *steps, const char *hint)
+{
+	if (steps) {
+		json_dumpf(steps, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(steps);
+	} else if (hint) {
+		puts(hint);
+	}
+}
 
 /* --- doing ------------------------------------------------------------------------------------------------------------- */
 
@@ -86,7 +126,7 @@ static void pause_ms(long ms)
 
 /* --- configuration ------------------------------------------------------------------------------------------------------ */
 
-static int write_conf(const struct plan *plan)
+static int write_conf(const struct plan *plan, json_t *steps)
 {
 	FILE *file;
 
@@ -107,7 +147,7 @@ static int write_conf(const struct plan *plan)
 		fprintf(file, "path = %s\n", plan->stores[i]);
 	if (fflush(file) || fsync(fileno(file)) || fclose(file))
 		return fail("cannot write %s: %s", CONF_PATH, strerror(errno));
-	printf("wrote %s\n", CONF_PATH);
+	step_done(steps, json_pack("{s:s, s:s}", "step", "configured", "path", CONF_PATH), "wrote %s", CONF_PATH);
 	return 0;
 }
 
@@ -119,7 +159,7 @@ static bool has_store(const struct conf *conf, const char *path)
 	return false;
 }
 
-static int add_stores(const struct conf *conf, const struct plan *plan)
+static int add_stores(const struct conf *conf, const struct plan *plan, json_t *steps)
 {
 	FILE *file = NULL;
 
@@ -131,19 +171,20 @@ static int add_stores(const struct conf *conf, const struct plan *plan)
 		if (!file)
 			return fail("cannot write %s: %s", CONF_PATH, strerror(errno));
 		fprintf(file, "\n[store]\npath = %s\n", plan->stores[i]);
-		printf("added the store %s to %s\n", plan->stores[i], CONF_PATH);
+		step_done(steps, json_pack("{s:s, s:s}", "step", "store-added", "path", plan->stores[i]),
+			  "added the store %s to %s", plan->stores[i], CONF_PATH);
 	}
 	if (file && (fflush(file) || fsync(fileno(file)) || fclose(file)))
 		return fail("cannot write %s: %s", CONF_PATH, strerror(errno));
 	return 0;
 }
 
-static struct conf *have_conf(const struct plan *plan)
+static struct conf *have_conf(const struct plan *plan, json_t *steps)
 {
 	char error[1024];
 	struct conf *conf;
 
-	if (access(CONF_PATH, F_OK) && write_conf(plan))
+	if (access(CONF_PATH, F_OK) && write_conf(plan, steps))
 		return NULL;
 	for (size_t i = 0; i < plan->n_stores; i++)
 		if (make_folder(plan->stores[i], 0700))
@@ -153,7 +194,7 @@ static struct conf *have_conf(const struct plan *plan)
 		fail("%s", error);
 		return NULL;
 	}
-	if (add_stores(conf, plan)) {
+	if (add_stores(conf, plan, steps)) {
 		conf_free(conf);
 		return NULL;
 	}
@@ -195,7 +236,7 @@ static pid_t running_pid(const struct conf *conf)
 	return strncmp(comm, "weftd", 5) ? 0 : pid;
 }
 
-static int spawn_daemon(const struct conf *conf)
+static int spawn_daemon(const struct conf *conf, json_t *steps)
 {
 	char path[512], folder[512];
 	FILE *file;
@@ -230,16 +271,17 @@ static int spawn_daemon(const struct conf *conf)
 	file = fopen(path, "we");
 	if (!file || fprintf(file, "%d\n", (int)pid) < 0 || fclose(file))
 		return fail("cannot write %s: %s", path, strerror(errno));
-	printf("started weftd  pid=%d log=%s\n", (int)pid, LOG_FOLDER "/weftd.log");
+	step_done(steps, json_pack("{s:s, s:i, s:s}", "step", "started", "pid", (int)pid, "log", LOG_FOLDER "/weftd.log"),
+		  "started weftd  pid=%d log=%s", (int)pid, LOG_FOLDER "/weftd.log");
 	return 0;
 }
 
-static int start_daemon(const struct conf *conf)
+static int start_daemon(const struct conf *conf, json_t *steps)
 {
 	static const char *const start[] = { "systemctl", "enable", "--quiet", "--now", "weftd.service", NULL };
 
 	if (!systemd_runs())
-		return spawn_daemon(conf);
+		return spawn_daemon(conf, steps);
 	if (run_program(start))
 		return fail("weftd did not start: 'journalctl -u weftd' says why");
 	return 0;
@@ -254,8 +296,9 @@ static void choose_redundancy(size_t stores, unsigned int *k, unsigned int *m)
 	*k = stores - *m < 6 ? (unsigned int)(stores - *m) : 6;
 }
 
-static int have_volume(struct admin *admin, const struct plan *plan, size_t stores)
+static int have_volume(struct admin *admin, const struct plan *plan, size_t stores, json_t *steps)
 {
+	char survives[128] = "a single copy; give more stores with --store for redundancy";
 	unsigned int k = plan->k, m = plan->m;
 	json_t *list = admin_call(admin, "volume list", NULL), *volumes, *volume, *answer;
 	size_t i;
@@ -276,11 +319,12 @@ static int have_volume(struct admin *admin, const struct plan *plan, size_t stor
 	if (!answer)
 		return 1;
 	json_decref(answer);
-	printf("created the volume %s with %u+%u: ", plan->volume, k, m);
 	if (m)
-		printf("it survives the loss of any %u of its stores, but not of this machine\n", m);
-	else
-		puts("a single copy; give more stores with --store for redundancy");
+		snprintf(survives, sizeof(survives),
+			 "it survives the loss of any %u of its stores, but not of this machine", m);
+	step_done(steps, json_pack("{s:s, s:s, s:i, s:i}", "step", "volume-created", "volume", plan->volume, "k", (int)k,
+				   "m", (int)m),
+		  "created the volume %s with %u+%u: %s", plan->volume, k, m, survives);
 	return 0;
 }
 
@@ -298,7 +342,7 @@ static bool mounted(const char *directory)
 }
 
 /* The bridge binds a moment after the metadata server answers; the last try says what is wrong. */
-static int have_mount(const struct plan *plan)
+static int have_mount(const struct plan *plan, json_t *steps)
 {
 	char source[512];
 	const char *const quiet[] = { "sh", "-c", "exec mount -t weft \"$0\" \"$1\" 2>/dev/null", source, plan->mount, NULL };
@@ -317,14 +361,15 @@ static int have_mount(const struct plan *plan)
 	if (run_program(loud))
 		return 1;
 done:
-	printf("mounted %s on %s\n", source, plan->mount);
+	step_done(steps, json_pack("{s:s, s:s, s:s}", "step", "mounted", "source", source, "directory", plan->mount),
+		  "mounted %s on %s", source, plan->mount);
 	return 0;
 }
 
-static int do_up(const struct options *options, struct plan *plan)
+static int do_up(const struct options *options, struct plan *plan, json_t *steps)
 {
 	struct options own = *options;
-	struct conf *conf = have_conf(plan);
+	struct conf *conf = have_conf(plan, steps);
 	struct admin *admin = NULL;
 	char condition[32];
 	size_t stores;
@@ -335,15 +380,14 @@ static int do_up(const struct options *options, struct plan *plan)
 	plan->cluster = conf_text(conf, "cluster", NULL, "name", 0);
 	own.cluster = plan->cluster;
 	stores = conf_count(conf, "store", NULL, "path");
-	if (start_daemon(conf))
+	if (start_daemon(conf, steps))
 		goto out;
 	snprintf(condition, sizeof(condition), "stores=%zu", stores);
 	if (status_wait(&own, condition, START_S))
 		goto out;
 	admin = admin_open(&own);
-	if (!admin || have_volume(admin, plan, stores) || have_mount(plan))
+	if (!admin || have_volume(admin, plan, stores, steps) || have_mount(plan, steps))
 		goto out;
-	puts("'weft status' shows how it is, 'weft down' ends it");
 	ret = 0;
 out:
 	admin_close(admin);
@@ -364,8 +408,9 @@ static int run_up(const struct options *options, int argc, char **argv)
 		{ "redundancy", required_argument, NULL, 'r' }, { 0 },
 	};
 	struct plan plan = { .cluster = "weft", .volume = "main", .mount = "/mnt/weft" };
+	json_t *steps;
 	char behind;
-	int opt;
+	int opt, ret;
 
 	optind = 1;
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -401,13 +446,16 @@ static int run_up(const struct options *options, int argc, char **argv)
 		return fail("names of clusters and volumes have at most 63 lower-case letters, digits, '-' and '_'");
 	if (geteuid())
 		return fail("this needs root: try 'sudo weft up ...'");
-	return do_up(options, &plan);
+	steps = steps_begin(options);
+	ret = do_up(options, &plan, steps);
+	steps_end(steps, ret ? NULL : "'weft status' shows how it is, 'weft down' ends it");
+	return ret;
 }
 
 /* --- down ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Each weft mount of this machine, last mounted first. */
-static int unmount_all(void)
+static int unmount_all(json_t *steps)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	char *folders[256];
@@ -426,13 +474,14 @@ static int unmount_all(void)
 		if (run_program(umount))
 			ret = 1;
 		else
-			printf("unmounted %s\n", folders[n]);
+			step_done(steps, json_pack("{s:s, s:s}", "step", "unmounted", "directory", folders[n]),
+				  "unmounted %s", folders[n]);
 		free(folders[n]);
 	}
 	return ret;
 }
 
-static int stop_spawned(const struct conf *conf)
+static int stop_spawned(const struct conf *conf, json_t *steps)
 {
 	pid_t pid = running_pid(conf);
 	char path[512];
@@ -446,7 +495,7 @@ static int stop_spawned(const struct conf *conf)
 		return fail("weftd does not end  pid=%d", (int)pid);
 	pid_path(conf, path);
 	unlink(path);
-	puts("stopped weftd");
+	step_done(steps, json_pack("{s:s, s:i}", "step", "stopped", "pid", (int)pid), "stopped weftd");
 	return 0;
 }
 
@@ -455,9 +504,9 @@ static int run_down(const struct options *options, int argc, char **argv)
 	static const char *const stop[] = { "systemctl", "disable", "--quiet", "--now", "weftd.service", NULL };
 	char error[1024];
 	struct conf *conf;
+	json_t *steps;
 	int ret;
 
-	(void)options;
 	(void)argv;
 	if (argc != 1)
 		return usage_error(&cmd_down);
@@ -468,15 +517,15 @@ static int run_down(const struct options *options, int argc, char **argv)
 	conf = conf_load(CONF_PATH, error, sizeof(error));
 	if (!conf)
 		return fail("%s", error);
-	ret = unmount_all();
+	steps = steps_begin(options);
+	ret = unmount_all(steps);
 	if (ret)
 		fail("weftd goes on, because something is still mounted");
 	else if (systemd_runs())
 		ret = run_program(stop) ? fail("weftd did not stop: 'journalctl -u weftd' says why") : 0;
 	else
-		ret = stop_spawned(conf);
-	if (!ret)
-		printf("the data stays where it is; 'weft up' brings it back\n");
+		ret = stop_spawned(conf, steps);
+	steps_end(steps, ret ? NULL : "the data stays where it is; 'weft up' brings it back");
 	conf_free(conf);
 	return ret;
 }
