@@ -119,7 +119,7 @@ static int set_options(int context, char *options, unsigned long *attrs)
 	for (char *option; (option = strsep(&options, ","));) {
 		const struct attribute *attribute = find_attribute(option);
 
-		if (!*option || !strncmp(option, "x-", 2) || !strncmp(option, "comment=", 8))
+		if (!*option || !strcmp(option, "remount") || !strncmp(option, "x-", 2) || !strncmp(option, "comment=", 8))
 			continue;
 		if (attribute)
 			*attrs = (*attrs & ~attribute->clear) | attribute->set;
@@ -164,6 +164,47 @@ static int do_mount(const char *source, const char *directory, char *options, bo
 		return EXIT_FAILED;
 	}
 	return 0;
+}
+
+/* mount(8) hands over all options, those that stay as they are included: what is not among them is off. */
+static int do_remount(const char *source, const char *directory, char *options)
+{
+	struct mount_attr attr = { 0 };
+	unsigned long attrs = 0;
+	int context = fspick(AT_FDCWD, directory, FSPICK_CLOEXEC);
+
+	if (context < 0) {
+		fprintf(stderr, "mount.weft: %s: %s\n", directory, errno == EPERM ? "only root may mount" : strerror(errno));
+		return errno == EPERM ? EXIT_USAGE : EXIT_FAILED;
+	}
+	if (set_options(context, options, &attrs) ||
+	    (!(attrs & MOUNT_ATTR_RDONLY) && fsconfig(context, FSCONFIG_SET_FLAG, "rw", NULL, 0)) ||
+	    fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0)) {
+		print_refusal(context, source, errno);
+		return EXIT_FAILED;
+	}
+	attr.attr_set = attrs;
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
+		attr.attr_clr |= attributes[i].set & ~attrs;
+	/* One field of which the kernel wants all bits cleared, whatever is set. */
+	attr.attr_clr |= MOUNT_ATTR__ATIME;
+	if (mount_setattr(AT_FDCWD, directory, 0, &attr, sizeof(attr))) {
+		fprintf(stderr, "mount.weft: cannot change the options of %s: %s\n", directory, strerror(errno));
+		return EXIT_FAILED;
+	}
+	return 0;
+}
+
+static bool has_option(const char *options, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; options; options = strchr(options, ',')) {
+		options += *options == ',';
+		if (!strncmp(options, name, len) && (!options[len] || options[len] == ','))
+			return true;
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -214,5 +255,7 @@ int main(int argc, char **argv)
 	directory = argv[optind + 1];
 	if (load_module())
 		return EXIT_FAILED;
+	if (has_option(options, "remount"))
+		return do_remount(source, directory, options);
 	return do_mount(source, directory, options, fake, sloppy);
 }

@@ -25,7 +25,7 @@ static const struct {
 	[WEFT_A_INO] = { "inode", U64 },          [WEFT_A_PID] = { "pid", U32 },
 	[WEFT_A_AGE] = { "age-ms", U64 },         [WEFT_A_STATE] = { "state", U32 },
 	[WEFT_A_HOST] = { "host", U32 },          [WEFT_A_NAME] = { "name", TEXT },
-	[WEFT_A_KIND] = { "connections", U32 },   [WEFT_A_TEXT] = { "text", TEXT },
+	[WEFT_A_FLAGS] = { "connections", U32 },  [WEFT_A_TEXT] = { "text", TEXT },
 	[WEFT_A_DEADLINE] = { "deadline-ns", U64 },[WEFT_A_BUDGET] = { "budget", U64 },
 	[WEFT_A_COUNTER] = { "counters", COUNTERS },[WEFT_A_OFFSET] = { "offset", U64 },
 	[WEFT_A_GROUP] = { "group", U64 },

@@ -18,7 +18,7 @@ before=$(awk '$2 == "/mnt/weft" { print $4 }' /proc/self/mounts)
 before=${before##*budget=}
 restore() {
 	[[ -z $(jobs -p) ]] || wait
-	mount -i -o "remount,budget=${before%%,*}" /mnt/weft
+	mount -o "remount,budget=${before%%,*}" /mnt/weft
 	rm -f "$reference"
 }
 trap restore EXIT
@@ -41,7 +41,7 @@ sample() {
 }
 
 head -c "$size" /dev/urandom >"$reference"
-mount -i -o remount,budget=16M /mnt/weft
+mount -o remount,budget=16M /mnt/weft
 grep -q ' /mnt/weft .*budget=16384K' /proc/self/mounts || { echo "the budget is not what was asked for"; exit 1; }
 # Stores take their buffers when they are first used, and keep them.
 dd if="$reference" of="$folder/first" bs=1M conv=fsync status=none
