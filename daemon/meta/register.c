@@ -16,6 +16,7 @@
 #include "meta/service.h"
 
 #define ADDRESSES_MAX 16u
+#define STORES_MAX    4096u /* of a host: what a kernel knows of one */
 
 /* A registration taken apart. */
 struct registration {
@@ -197,6 +198,23 @@ static bool is_claimed(struct meta_brain *brain, struct meta_op *op, const struc
 	return true;
 }
 
+/* The host has as many other stores as clients can know. */
+static bool has_too_many(struct meta_brain *brain, struct meta_op *op, u32 host, u32 store)
+{
+	const struct meta_catalog *catalog = &brain->catalog;
+	u32 n = 0;
+
+	for (u32 i = 0; i < catalog->n_stores; i++)
+		n += catalog->stores[i] && i != store && catalog->stores[i]->host == host;
+	if (n < STORES_MAX)
+		return false;
+	meta_op_refuse(op, WEFT_ST_TOO_BIG, WEFT_C_TEXT,
+		       "host %s has %u stores, which is the most for one host; give this store to "
+		       "another host",
+		       op->client->name, n);
+	return true;
+}
+
 void meta_run_register(struct meta_brain *brain, struct meta_op *op)
 {
 	struct registration *reg = malloc(sizeof(*reg));
@@ -225,7 +243,8 @@ void meta_run_register(struct meta_brain *brain, struct meta_op *op)
 	if (!host_is_known(brain, reg, &host_id)) {
 		err = propose_host(op, reg);
 	} else if (!store_is_known(brain, reg, host_id, &store_id)) {
-		err = propose_store(op, reg, host_id);
+		if (!has_too_many(brain, op, host_id, store_id))
+			err = propose_store(op, reg, host_id);
 	} else {
 		host = catalog_host(&brain->catalog, host_id);
 		host->client = op->client->id;

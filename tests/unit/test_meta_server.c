@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -159,10 +160,69 @@ static void a_peer_cannot_fill_the_memory(void **state)
 	assert_int_equal(f->service.clients->waiting_bytes, 0);
 }
 
+/* As the leader's thread does: the entry that the registration asks for is applied, then again. */
+static u32 register_directly(struct fixture *f, struct meta_client *client, u64 *index)
+{
+	struct meta_op *op = meta_op_alloc(meta_run_register);
+	struct tlv_writer writer;
+	u8 uuid[16] = { 1 };
+	u32 status;
+
+	tlv_writer_init(&writer, 4096);
+	tlv_put(&writer, WEFT_C_STORE_UUID, uuid, sizeof(uuid));
+	tlv_put_u64(&writer, WEFT_C_STARTS, 1);
+	tlv_put_u64(&writer, WEFT_C_CAPACITY, 1ull << 30);
+	tlv_put_text(&writer, WEFT_C_PATH, "/srv");
+	tlv_put_text(&writer, WEFT_C_ADDRESS, "127.0.0.1:7000");
+	op->client = client;
+	op->payload = writer.data;
+	op->payload_len = writer.len;
+	meta_run_register(&f->brain, op);
+	assert_int_equal(op->step, META_SUBMIT); /* the host */
+	meta_entry_end(&op->entry, 1);
+	assert_int_equal(meta_apply(&f->brain.state, ++*index, 1, op->entry.data, op->entry.len,
+				    &op->outcome),
+			 0);
+	op->step = META_DONE;
+	meta_run_register(&f->brain, op);
+	status = op->step == META_SUBMIT ? WEFT_ST_OK : op->outcome.status;
+	meta_op_free(op);
+	return status;
+}
+
+/* What no client could know of is not taken in. */
+static void a_host_has_only_so_many_stores(void **state)
+{
+	struct fixture *f = *state;
+	struct cat_store others = { .host = 1 }, *stores[4097] = { 0 };
+	struct meta_client client = { .id = 1, .name = "one" };
+	char dir[80], command[128];
+	u64 index = 0;
+
+	snprintf(dir, sizeof(dir), "%s/db", f->folder);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(meta_state_open(&f->brain.state, dir, 1 << 24, NULL, NULL), 0);
+	f->brain.leader = true;
+	for (unsigned int i = 1; i <= 4096; i++)
+		stores[i] = &others;
+	f->brain.catalog.stores = stores;
+	f->brain.catalog.n_stores = 4096;
+	assert_int_equal(register_directly(f, &client, &index), WEFT_ST_OK);
+	f->brain.catalog.n_stores = 4097;
+	client.name[0] = 'O';
+	others.host = 2; /* the number of the second one */
+	assert_int_equal(register_directly(f, &client, &index), WEFT_ST_TOO_BIG);
+	f->brain.catalog = (struct meta_catalog){ 0 };
+	meta_state_close(&f->brain.state);
+	snprintf(command, sizeof(command), "rm -r '%s'", dir);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_peer_cannot_fill_the_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_host_has_only_so_many_stores, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
