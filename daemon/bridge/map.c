@@ -195,6 +195,7 @@ static void drop_store(struct bridge *bridge, uint32_t store)
 
 static int read_store(struct bridge *bridge, const struct tlv *tlv)
 {
+	static struct log_limit limit;
 	struct weft_c_store record;
 	struct map_host *host;
 	uint32_t *stores, store;
@@ -209,8 +210,13 @@ static int read_store(struct bridge *bridge, const struct tlv *tlv)
 	for (size_t i = 0; i < host->n_stores; i++)
 		if (host->stores[i] == store)
 			return 0;
-	if (host->n_stores >= STORES_MAX)
-		return -E2BIG;
+	if (host->n_stores >= STORES_MAX) {
+		if (log_limit(&limit, 2, 60))
+			log_error("host %s has more than %u stores; store %u cannot be used by this "
+				  "client: divide the stores among several hosts",
+				  host->name, STORES_MAX, store);
+		return 0;
+	}
 	drop_store(bridge, store);
 	stores = realloc(host->stores, (host->n_stores + 1) * sizeof(*stores));
 	if (!stores)

@@ -57,7 +57,10 @@ static void put_store(struct tlv_writer *writer, uint32_t host, uint32_t store)
 	tlv_put(writer, WEFT_C_STORE, &record, sizeof(record));
 }
 
-/* A host is told of with all its stores in one message: no more than that holds are believed. */
+/*
+ * A host is told of with all its stores in one message: no more than that holds are known. The rest
+ * of the map is as good as before.
+ */
 static void a_host_has_only_so_many_stores(void **state)
 {
 	struct bridge *bridge = *state;
@@ -67,11 +70,15 @@ static void a_host_has_only_so_many_stores(void **state)
 	put_host(&writer, 1, "one");
 	for (uint32_t i = 1; i <= 20000; i++)
 		put_store(&writer, 1, i);
+	put_host(&writer, 2, "two");
+	put_store(&writer, 2, 30000);
 	assert_int_equal(tlv_finish(&writer), 0);
 	bridge_map_update(bridge, writer.data, writer.len);
 	tlv_writer_free(&writer);
-	assert_false(bridge->leader.ready);
+	assert_true(bridge->leader.ready);
 	assert_int_equal(bridge_map_host(bridge, 1)->n_stores, 4096);
+	assert_non_null(bridge_map_host(bridge, 2));
+	assert_int_equal(bridge_map_host(bridge, 2)->n_stores, 1);
 	assert_true(bridge->nl.msg->nlmsg_len <= MESSAGE);
 }
 
