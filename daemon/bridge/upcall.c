@@ -6,8 +6,9 @@
  * the next leader; the kernel's number of a request answers it exactly once; answers are collected during one turn of the
  * loop and go to the kernel in as few messages as they fit, each of which also fetches.
  *
- * A numbered request that the leader has no room for is asked again with its number until there is some: its first run may
- * have taken effect, with an answer that was lost, and that is the only answer that the kernel may get.
+ * A request that the leader has no room for is asked again until there is some: the first run of a numbered one may have
+ * taken effect, with an answer that was lost, and that is the only answer that the kernel may get; and a program that reads
+ * must not fail because others ask much. Only to GROUP_WANT it is an answer: the kernel chooses another group then.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -155,7 +156,7 @@ static void leader_answered(void *ctx, const struct ctl_frame *frame)
 		bridge_leader_next(upcall->bridge);
 		return;
 	}
-	if (frame->status == WEFT_ST_OVERLOADED && upcall->slot != WEFT_SLOT_NONE) {
+	if (frame->status == WEFT_ST_OVERLOADED && upcall->op != WEFT_REQ_GROUP_WANT) {
 		upcall->sent = false; /* sent again with the next tick */
 		return;
 	}

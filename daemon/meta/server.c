@@ -16,6 +16,8 @@
 
 #define WAITING_MAX       8192u
 #define WAITING_BYTES_MAX (2 * WEFT_CTL_PAYLOAD_MAX)
+#define RENEWS_MAX        64u /* more than that, once the others are exhausted */
+#define RENEW_BYTES_MAX   65536u
 
 static void put_client(struct meta_client *client)
 {
@@ -340,14 +342,25 @@ static void refuse(struct meta_client *client, const struct ctl_frame *frame, u3
 		ctl_reply(client->conn, frame, status, NULL, 0);
 }
 
+/*
+ * What a peer may have under way. RENEW is taken beyond it, or a client that asks much would lose
+ * its sessions: a few bytes each, and a bound for them alone.
+ */
+static bool has_room(const struct meta_client *client, const struct ctl_frame *frame)
+{
+	if (frame->type == WEFT_CTL_RENEW && frame->len <= RENEW_BYTES_MAX)
+		return client->waiting < WAITING_MAX + RENEWS_MAX;
+	return client->waiting < WAITING_MAX &&
+	       client->waiting_bytes + frame->len <= WAITING_BYTES_MAX;
+}
+
 static void client_request(struct ctl_conn *conn, void *ctx, const struct ctl_frame *frame)
 {
 	struct meta_client *client = ctx;
 	struct meta_op *op;
 	size_t i;
 
-	if (client->waiting >= WAITING_MAX || client->service->stopping ||
-	    client->waiting_bytes + frame->len > WAITING_BYTES_MAX) {
+	if (client->service->stopping || !has_room(client, frame)) {
 		refuse(client, frame, WEFT_ST_OVERLOADED);
 		return;
 	}

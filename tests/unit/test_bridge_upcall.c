@@ -164,8 +164,24 @@ static void a_numbered_request_is_asked_until_there_is_room(void **state)
 		assert_int_equal(f->sequences[i], 7);
 }
 
-/* One that only reads, or that the kernel asks again by itself, is told at once. */
-static void a_request_without_number_is_told(void **state)
+/* A program that reads would get EAGAIN. */
+static void a_read_is_asked_until_there_is_room(void **state)
+{
+	struct fixture *f = *state;
+
+	f->answers[0] = WEFT_ST_OVERLOADED;
+	kernel_asks(f, 1, WEFT_REQ_GETATTR, WEFT_SLOT_NONE, 0);
+	until_served(f, 1);
+	assert_null(f->bridge.upcalls.answers);
+	assert_int_equal(f->bridge.upcalls.n, 1);
+	bridge_upcall_resend(&f->bridge);
+	until_served(f, 2);
+	assert_non_null(f->bridge.upcalls.answers);
+	assert_int_equal(f->bridge.upcalls.n, 0);
+}
+
+/* The kernel takes another group. */
+static void no_room_is_an_answer_to_group_want(void **state)
 {
 	struct fixture *f = *state;
 
@@ -181,7 +197,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_numbered_request_is_asked_until_there_is_room,
 						setup, teardown),
-		cmocka_unit_test_setup_teardown(a_request_without_number_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_read_is_asked_until_there_is_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_room_is_an_answer_to_group_want, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
