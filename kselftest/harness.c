@@ -147,7 +147,7 @@ int child_kill(pid_t child)
 
 bool wait_until(bool (*condition)(void *arg), void *arg)
 {
-	long deadline = now_ms() + 10000;
+	long deadline = now_ms() + 30000;
 	struct timespec pause = { .tv_nsec = 2000000 };
 
 	while (!condition(arg)) {

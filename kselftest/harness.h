@@ -47,13 +47,16 @@ pid_t child_start(int (*call)(const char *arg), const char *arg);
  * waited for.
  */
 int child_result(pid_t child, int seconds);
+/* A wait that a signal ends is over by then, also on an emulated machine; no timeout of the module is as short. */
+#define KILL_MS 4500
+
 /*
  * Kills it with SIGKILL; how many milliseconds it took until it was gone, or -1 when 10 s were not
  * enough.
  */
 int child_kill(pid_t child);
 
-/* Waits until condition(arg) holds, at most 10 s. */
+/* Waits until condition(arg) holds, at most 30 s. */
 bool wait_until(bool (*condition)(void *arg), void *arg);
 
 /*

@@ -287,7 +287,7 @@ static void a_map_that_is_refused(void)
 	asked = fake_serve_seen(server, WEFT_REQ_EXTENTS);
 	CHECK(asked < 50, "asked %u times within a second", asked);
 	took = child_kill(child);
-	CHECK(took >= 0 && took < 2000, "the reader lived for %ld ms", took);
+	CHECK(took >= 0 && took < KILL_MS, "the reader lived for %ld ms", took);
 	child = child_start(call_read, "file");
 	set_special(0, FAKE_ANSWER);
 	CHECK(!child_result(child, 10));

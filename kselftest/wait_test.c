@@ -76,7 +76,7 @@ static void kill_caller(int (*call)(const char *name), const char *name, uint16_
 	child = child_start(call, name);
 	CHECK(wait_until(has_seen, &seen));
 	took = child_kill(child);
-	CHECK(took >= 0 && took < 2000, "the waiter lived for %ld ms", took);
+	CHECK(took >= 0 && took < KILL_MS, "the waiter lived for %ld ms", took);
 	set_special(0, FAKE_ANSWER);
 }
 

@@ -120,7 +120,7 @@ static void kill_soon(pid_t child)
 	/* Nothing tells when it waits. */
 	pause_ms(300);
 	took = child_kill(child);
-	CHECK(took >= 0 && took < 2000, "the waiter lived for %d ms", took);
+	CHECK(took >= 0 && took < KILL_MS, "the waiter lived for %d ms", took);
 }
 
 /*
