@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define EXIT_SKIP 4
-#define TEST_SECONDS 120
+#define TEST_SECONDS 300
 
 const char mount_point[] = "/tmp/weft-kselftest";
 

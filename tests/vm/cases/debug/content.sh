@@ -3,5 +3,5 @@
 #
 # The content of files against a copy in memory (stock/content.c) under lockdep, KASAN and the page cache's own checks.
 #
-# weft-vm: timeout=600
+# weft-vm: timeout=1200
 exec "${WEFT_BUILD:?}/cases/stock/content" "$RANDOM$RANDOM" 60 3

@@ -3,5 +3,5 @@
 #
 # Names and attributes against tmpfs (stock/namespace.c) under lockdep, KASAN and kmemleak.
 #
-# weft-vm: timeout=600
+# weft-vm: timeout=1200
 exec "${WEFT_BUILD:?}/cases/stock/namespace" "$RANDOM$RANDOM" 300 2
