@@ -277,7 +277,7 @@ static int get_group(struct weft_get_job *job, unsigned long *next)
 	if (job->group || (job->asked && job->waiter.error == -ENOENT)) {
 		weft_event(job->cluster, WEFT_EVENT_READ_FAILED, job->mount->session, job->get->ino,
 			   job->get->file_offset, chunk->group,
-			   "inode %llu refers to group %llu, which %s; run weft fsck", job->get->ino, chunk->group,
+			   "inode %llu refers to group %llu, which %s: the metadata of this file is damaged, see the log of the metadata server", job->get->ino, chunk->group,
 			   job->group ? "has another width" : "does not exist");
 		job->get->remap = true;
 		return -EIO;
