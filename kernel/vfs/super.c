@@ -224,7 +224,7 @@ static void statfs_answered(struct weft_request *req)
 		memcpy(&mount->statfs, nla_data(tb[WEFT_P_STATFS]), sizeof(mount->statfs));
 		spin_unlock(&mount->statfs_lock);
 	}
-	clear_bit_unlock(0, &mount->statfs_asked);
+	clear_and_wake_up_bit(0, &mount->statfs_asked);
 	waiter = xchg(&req->private, NULL);
 	if (waiter)
 		complete(waiter);
@@ -238,19 +238,24 @@ static int statfs_ask(struct weft_mount *mount)
 	long left;
 	int error;
 
-	/* One at a time: whoever looks often at a daemon that hangs must not pile them up. */
-	if (test_and_set_bit_lock(0, &mount->statfs_asked))
-		return 0;
+	/*
+	 * One at a time: whoever looks often at a daemon that hangs must not pile them up. The
+	 * answer is for all who wait.
+	 */
+	if (test_and_set_bit_lock(0, &mount->statfs_asked)) {
+		error = wait_on_bit_timeout(&mount->statfs_asked, 0, TASK_KILLABLE, STATFS_WAIT);
+		return error == -EINTR ? error : 0;
+	}
 	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_STATFS, 3, 0, GFP_KERNEL);
 	if (!req) {
-		clear_bit_unlock(0, &mount->statfs_asked);
+		clear_and_wake_up_bit(0, &mount->statfs_asked);
 		return -ENOMEM;
 	}
 	req->done = statfs_answered;
 	req->private = &answered;
 	error = weft_request_submit(req);
 	if (error) {
-		clear_bit_unlock(0, &mount->statfs_asked);
+		clear_and_wake_up_bit(0, &mount->statfs_asked);
 		goto out_put_request;
 	}
 	left = wait_for_completion_killable_timeout(&answered, STATFS_WAIT);
