@@ -34,6 +34,7 @@ struct deletion {
 struct meta_gc {
 	struct meta_grace grace;
 	bool condemning;        /* an entry DELETING is under way */
+	bool noting;            /* an entry DELETED is; until then its chunks look untouched */
 	bool reaping;
 	u64 serial;             /* of the batch */
 	u64 started_ns;         /* of the batch; 0: none */
@@ -125,6 +126,7 @@ static void end_grace(struct meta_brain *brain)
 
 static void run_deleted(struct meta_brain *brain, struct meta_op *op)
 {
+	brain->gc->noting = false;
 	if (op->failed)
 		log_debug("deletions are not noted yet: %s", status_text(op->outcome.status));
 }
@@ -153,6 +155,7 @@ static void end_batch(struct meta_brain *brain)
 	gc->started_ns = 0;
 	gc->n = 0;
 	if (n) {
+		gc->noting = true;
 		submit_chunks(brain, op, n);
 	} else {
 		gc->rest_until_ns = brain->now_ns + REST_NS;
@@ -322,7 +325,7 @@ static void delete_shards(struct meta_brain *brain)
 
 	if (gc->started_ns && brain->now_ns - gc->started_ns > BATCH_NS)
 		end_batch(brain);
-	if (!brain->state.counters.deleting || gc->started_ns || !frames.n ||
+	if (!brain->state.counters.deleting || gc->started_ns || gc->noting || !frames.n ||
 	    brain->now_ns < gc->rest_until_ns)
 		return;
 	frames.writers = calloc(frames.n, sizeof(*frames.writers));
@@ -429,7 +432,7 @@ void meta_gc_reset(struct meta_brain *brain)
 	struct meta_gc *gc = brain->gc;
 
 	meta_grace_reset(&gc->grace);
-	gc->condemning = gc->reaping = false;
+	gc->condemning = gc->noting = gc->reaping = false;
 	gc->started_ns = 0;
 	gc->n = 0;
 	gc->serial++;
