@@ -26,8 +26,10 @@ struct running {
 	u64 client;
 	u64 started_ns;
 	u64 serial;
-	bool cooling; /* it failed */
-	bool late;    /* not waited for any more, but it may still be at it */
+	unsigned int noting; /* entries HEALED under way; until then the shard looks missing */
+	bool made;           /* all that was asked for */
+	bool cooling;        /* it failed */
+	bool late;           /* not waited for any more, but it may still be at it */
 };
 
 struct meta_heal {
@@ -242,12 +244,32 @@ static void encode_task(const struct plan *plan, struct tlv_writer *writer)
 
 /* ---- Answers ---- */
 
+/* Not the same again at once: it stays in the list for a moment, with nobody at it. */
+static void cool_down(struct running *running, u64 now)
+{
+	running->started_ns = now;
+	running->cooling = true;
+}
+
+/* The worker has answered, and what it made is noted. */
+static void finish(struct meta_heal *heal, struct running *running, u64 now)
+{
+	if (running->made || running->late)
+		forget(heal, running);
+	else
+		cool_down(running, now);
+}
+
 static void run_healed(struct meta_brain *brain, struct meta_op *op)
 {
+	struct running *running = find_running(brain->heal, op->ask.offset);
+
 	if (op->outcome.number)
 		log_warn("a worker made %llu shards with other checksums than the chunk's; they do "
 			 "not count",
 			 (unsigned long long)op->outcome.number);
+	if (running && !--running->noting)
+		finish(brain->heal, running, meta_clock_monotonic());
 }
 
 static int add_report(struct meta_buffer *entry, const struct weft_c_task *task,
@@ -265,8 +287,8 @@ static int add_report(struct meta_buffer *entry, const struct weft_c_task *task,
 	return meta_buffer_put(entry, &report, sizeof(report));
 }
 
-/* What the worker says that it made becomes an entry. */
-static int propose_healed(struct meta_brain *brain, const struct tlv *tlv)
+/* What the worker says that it made becomes an entry. running: NULL if it is not known any more. */
+static int propose_healed(struct meta_brain *brain, struct running *running, const struct tlv *tlv)
 {
 	struct weft_c_task task;
 	struct weft_c_task_shard shard;
@@ -299,56 +321,50 @@ static int propose_healed(struct meta_brain *brain, const struct tlv *tlv)
 	}
 	((struct weft_e_shards *)(op->entry.data + sizeof(struct weft_m_entry)))->count =
 		cpu_to_le32(done);
+	if (running) {
+		op->ask.offset = running->serial;
+		running->noting++;
+	}
 	op->step = META_SUBMIT;
 	meta_brain_continue(brain, op);
 	return 0;
 }
 
-/* Not the same again at once: it stays in the list for a moment, with nobody at it. */
-static void cool_down(struct running *running, u64 now)
-{
-	running->client = 0;
-	running->started_ns = now;
-	running->cooling = true;
-}
-
-/* True if the worker made all that it was asked for; what it made counts in any case. */
-static int take_results(struct meta_brain *brain, const struct meta_op *op, bool *made)
+/* What the worker made counts in any case, also if it is not all that it was asked for. */
+static int take_results(struct meta_brain *brain, const struct meta_op *op, struct running *running)
 {
 	struct weft_c_task task;
 	struct tlv_reader reader;
 	struct tlv tlv;
 	int err = 0;
 
-	*made = false;
 	tlv_reader_init(&reader, op->payload, op->payload_len);
 	while (!err && tlv_next(&reader, &tlv) == 1) {
 		if (tlv.type != WEFT_C_TASK || tlv.len < sizeof(task))
 			continue;
 		memcpy(&task, tlv.data, sizeof(task));
-		*made = le32_to_cpu(task.status) == WEFT_ST_OK;
-		err = propose_healed(brain, &tlv);
+		if (running)
+			running->made = le32_to_cpu(task.status) == WEFT_ST_OK;
+		err = propose_healed(brain, running, &tlv);
 	}
 	return err;
 }
 
 static void run_answer(struct meta_brain *brain, struct meta_op *op)
 {
-	struct running *running;
-	bool made = false;
+	struct running *running = find_running(brain->heal, op->ask.offset);
 	int err = 0;
 
+	if (running)
+		running->client = 0;
 	if (op->outcome.status != WEFT_ST_OK)
 		log_debug("a rebuild failed: %s", status_text(op->outcome.status));
 	else
-		err = take_results(brain, op, &made);
+		err = take_results(brain, op, running);
 	if (err)
 		log_warn("the answer to a rebuild cannot be used: %s", strerror(-err));
-	running = find_running(brain->heal, op->ask.offset);
-	if (running && (made || running->late))
-		forget(brain->heal, running);
-	else if (running)
-		cool_down(running, op->arrived_ns);
+	if (running && !running->noting)
+		finish(brain->heal, running, op->arrived_ns);
 }
 
 /* ---- The walk ---- */
@@ -373,9 +389,13 @@ static int start(struct meta_brain *brain, const struct plan *plan, u64 worker)
 		meta_op_free(answer);
 		return err;
 	}
-	heal->running[heal->n++] = (struct running){ plan->chunk.group, plan->chunk.number, worker,
-						     brain->now_ns,     heal->serial,       false,
-						     false };
+	heal->running[heal->n++] = (struct running){
+		.group = plan->chunk.group,
+		.number = plan->chunk.number,
+		.client = worker,
+		.started_ns = brain->now_ns,
+		.serial = heal->serial,
+	};
 	return 0;
 }
 
