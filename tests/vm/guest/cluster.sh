@@ -8,6 +8,8 @@
 #	cluster.sh kill HOST...		kill -9 everything of a host: a number 1..N, "meta" or "bridge"
 #	cluster.sh start HOST...	start it again
 #	cluster.sh wait CONDITION	as `weft status --wait`
+#	cluster.sh ready		until the cluster is as it was made: each store up and connected to the mount, what is
+#					written goes to groups of the full width, no chunk misses a shard
 #	cluster.sh down			unmount, end everything, remove the namespaces
 #
 # State: /run/weft-vm/{client,hosts,NAME.pid,NAME.conf,NAME.log}. Environment: WEFT_K, WEFT_M (default: what N allows),
@@ -127,6 +129,42 @@ mount_volume() {
 	done
 }
 
+# A counter of the mount, by its name in /proc/self/mountstats.
+counter() { awk -v name="$1:" '/^device/ { ours = $5 == "/mnt/weft" } ours && $1 == name { print $2 }' /proc/self/mountstats; }
+
+# Connections are made when something is written; a group of the full width needs all of them.
+all_connected() {
+	in_host client weft --json host counters |
+		jq -e --argjson hosts "$(<"$state/hosts")" 'map(select(.connections > 0)) | length == $hosts' >/dev/null
+}
+
+# The metadata service closes narrow groups when all stores are back, and then the mount hears of it.
+none_narrow() { weft --cluster "$name" --json group list | jq -e 'all(.groups[]; (.open and .narrow) | not)' >/dev/null; }
+
+writes_are_whole() {
+	local before
+	before=$(counter NARROW_WRITES),$(counter SPARE_WRITES)
+	head -c 1000000 /dev/urandom >/mnt/weft/.ready && sync /mnt/weft/.ready || die "the volume cannot be written to"
+	[ "$before" = "$(counter NARROW_WRITES),$(counter SPARE_WRITES)" ]
+}
+
+ready() {
+	local end=$((SECONDS + 60)) what
+	weft --cluster "$name" status --wait "stores=$(<"$state/hosts")" >/dev/null
+	while
+		what=
+		none_narrow || what="narrow groups are closed"
+		writes_are_whole || what="what is written has its full width"
+		all_connected || what="the mount is connected to every host"
+		[ -n "$what" ]
+	do
+		((SECONDS < end)) || die "the cluster is not as it was made: it does not hold that $what"
+		sleep 0.1
+	done
+	rm /mnt/weft/.ready
+	weft --cluster "$name" status --wait whole >/dev/null
+}
+
 down() {
 	local host
 	if mountpoint -q /mnt/weft; then
@@ -162,8 +200,9 @@ kill)
 start)
 	for host in "$@"; do start_host "$(host_name "$host")"; done
 	;;
+ready) ready ;;
 wait) weft --cluster "$name" status --wait "$@" >/dev/null ;;
 mount) mount_volume ;;
 umount) in_host client umount /mnt/weft ;;
-*) die "usage: cluster.sh up N FOLDER | kill HOST... | start HOST... | wait CONDITION | mount | umount | down" ;;
+*) die "usage: cluster.sh up N FOLDER | kill HOST... | start HOST... | wait CONDITION | ready | mount | umount | down" ;;
 esac

@@ -38,4 +38,4 @@ copy_while_killing() { # VICTIM
 copy_while_killing bridge
 copy_while_killing 3
 copy_while_killing meta
-"$cluster" wait stores=9 --timeout 60
+"$cluster" ready

@@ -23,6 +23,7 @@ for i in {1..12}; do
 done
 cp "$reference"/* .
 sync -f .
+"$cluster" wait whole
 
 # Of each chunk, at most three shards: those on three of the nine stores.
 damaged=0
@@ -63,6 +64,6 @@ echo "$damaged damaged segments were read around"
 
 "$cluster" kill 1 2 3
 "$cluster" start 1 2 3
-"$cluster" wait stores=9 --timeout 60
+"$cluster" ready
 compare
 echo "and again after their stores had started with them"

@@ -25,6 +25,7 @@ head -c 12345678 /dev/urandom >"$reference/large"
 head -c 10000 /dev/urandom >"$reference/small"
 cp "$reference"/* .
 sync -f .
+"$cluster" wait whole
 
 echo "three hosts die"
 "$cluster" kill 1 2 3
@@ -46,7 +47,7 @@ if seconds 60 cat large >/dev/null; then
 	exit 1
 fi
 "$cluster" start 1 2 3 4
-"$cluster" wait stores=9
+"$cluster" ready
 forget
 seconds 60 cmp "$reference/large" large
 

@@ -12,6 +12,7 @@ trap 'rm -f "$reference"' EXIT
 head -c $((6 << 20)) /dev/urandom >"$reference"
 cp "$reference" file
 sync file
+"$cluster" wait whole
 ino=$(stat -c %i file)
 
 "$cluster" kill 1 2 3 4
@@ -26,6 +27,6 @@ for word in "[0-9]+ bytes at [0-9]+ of inode $ino" 'chunk [0-9]+:[0-9]+' 'needs 
 done
 
 "$cluster" start 1 2 3 4
-"$cluster" wait stores=9 --timeout 60
+"$cluster" ready
 echo 3 >/proc/sys/vm/drop_caches
 cmp "$reference" file

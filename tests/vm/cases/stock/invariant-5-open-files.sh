@@ -17,7 +17,7 @@ grace() {
 	sed -i '/^grace = /d' "$state/meta.conf"
 	[[ -z $1 ]] || sed -i "/^\[meta\]/a grace = $1" "$state/meta.conf"
 	"$cluster" start meta
-	"$cluster" wait stores=9 --timeout 60
+	"$cluster" ready
 }
 shards() { find "$state"/stores/[0-9]*/shards -type f | wc -l; }
 await() { # SECONDS WHAT COMMAND...

@@ -122,7 +122,7 @@ await 30 is_state down
 awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "a dead host is called down after %.1f s\n", b - a }'
 weft host list | grep -E 'store3 +down' || die "weft host list does not say that store3 is down"
 "$cluster" start 3
-"$cluster" wait stores=9 --timeout 60
+"$cluster" ready
 await 30 is_state up
 
 # --- what could not be read ------------------------------------------------------------------------------------------
@@ -138,6 +138,7 @@ listen() { # FILE COMMAND...
 listen /tmp/events weft --json monitor
 listen /tmp/lines weft monitor
 ino=$(stat -c %i large)
+"$cluster" wait whole
 "$cluster" kill 1 2 3 4
 echo 3 >/proc/sys/vm/drop_caches
 ! cat large >/dev/null 2>/tmp/said || die "a file was read with five of nine hosts"
@@ -152,7 +153,7 @@ jq -se --argjson ino "$ino" 'any(.[]; .kind == "read-failed" and .inode == $ino 
 await 30 has 'store4' /tmp/events
 [[ ! -s /tmp/events.errors ]] || die "weft monitor complains: $(</tmp/events.errors)"
 "$cluster" start 1 2 3 4
-"$cluster" wait stores=9 --timeout 60
+"$cluster" ready
 echo 3 >/proc/sys/vm/drop_caches
 cmp /tmp/reference large
 
