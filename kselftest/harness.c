@@ -99,6 +99,17 @@ int unmount(int flags)
 	return umount2(mount_point, flags) ? -errno : 0;
 }
 
+void module_parameter(const char *module, const char *name, const char *value)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, name);
+	fd = open(path, O_WRONLY);
+	CHECK(fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value), "%s", path);
+	close(fd);
+}
+
 pid_t child_start(int (*call)(const char *arg), const char *arg)
 {
 	pid_t child;

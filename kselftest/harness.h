@@ -38,6 +38,9 @@ int mount_volume(const char *source);
 /* umount2(2); 0 or a negative errno. */
 int unmount(int flags);
 
+/* A parameter of the module, or of another one: /sys/module/MODULE/parameters/NAME. */
+void module_parameter(const char *module, const char *name, const char *value);
+
 /*
  * call(arg) in a child of its own; its result (0 or a negative errno) is the child's exit status.
  */

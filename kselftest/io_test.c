@@ -228,16 +228,18 @@ static int call_statfs(const char *name)
 }
 
 /*
- * A plain umount(2) that can write nothing gives up after 30 s, and says what it has dropped.
- * umount(8) asks what kind of file system it is before.
+ * A plain umount(2) that can write nothing gives up after 30 s, or what the module is told, and
+ * says what it has dropped. umount(8) asks what kind of file system it is before.
  */
 static void unmount_gives_up(void)
 {
 	unsigned int before = log_count("has lost");
 
+	module_parameter("weft", "umount_timeout_ms", "4000");
 	CHECK(!child_result(child_start(call_statfs, ""), 10));
 	CHECK(!child_result(child_start(call_unmount, "0"), 60));
 	CHECK(log_count("has lost") > before, "nobody is told of the loss");
+	module_parameter("weft", "umount_timeout_ms", "30000");
 	CHECK(call_stat("file") == -ENOENT, "it is mounted still");
 }
 

@@ -144,7 +144,7 @@ none_narrow() { weft --cluster "$name" --json group list | jq -e 'all(.groups[];
 writes_are_whole() {
 	local before
 	before=$(counter NARROW_WRITES),$(counter SPARE_WRITES)
-	head -c 1000000 /dev/urandom >/mnt/weft/.ready && sync /mnt/weft/.ready || die "the volume cannot be written to"
+	{ head -c 1000000 /dev/urandom >/mnt/weft/.ready && sync /mnt/weft/.ready; } || die "the volume cannot be written to"
 	[ "$before" = "$(counter NARROW_WRITES),$(counter SPARE_WRITES)" ]
 }
 
