@@ -102,6 +102,8 @@ void store_append_dead(struct store_segments *segments, uint64_t segment, uint32
 /* room.c; blocking. Keep room for deletions, if there is some; give it up. */
 void store_room_take(struct store_segments *segments);
 void store_room_give(struct store_segments *segments);
+/* Gives up what a former start has kept in the store's directory. */
+void store_room_clear(int store_dir);
 
 /* segment.c */
 void store_segment_name(char name[24], uint64_t id);

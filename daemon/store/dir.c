@@ -22,6 +22,7 @@
 
 #include "base/log.h"
 #include "kernel/chunk/crc32c.h"
+#include "store/append.h"
 #include "store/segment.h"
 
 #define EXT4_MAGIC  0xef53
@@ -279,6 +280,8 @@ static int store_claim(struct store *store)
 	if (conf->incarnation > incarnation)
 		incarnation = conf->incarnation;
 	atomic_store(&store->incarnation, incarnation);
+	/* A start writes a little, also on a disk that others have filled: into the room kept for that. */
+	store_room_clear(store->dir);
 	store->starts++;
 	err = store_file_write(store, atomic_load(&store->number), atomic_load(&store->host),
 			       incarnation);

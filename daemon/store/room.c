@@ -4,7 +4,7 @@
  *
  * A DEL of a small shard is a record, too. segments/room is a file without content that occupies a
  * megabyte, so that there is something to give up then: 16384 records. The keeper lays it down again
- * when there is room for it.
+ * when there is room for it. A start gives it up as well, before it writes anything.
  *
  * It is given up by the batches' chain and laid down by the keeper, each only in the state that the
  * other one left.
@@ -16,6 +16,11 @@
 
 #define NAME "room"
 #define SIZE (1u << 20)
+
+void store_room_clear(int store_dir)
+{
+	unlinkat(store_dir, "segments/" NAME, 0);
+}
 
 void store_room_take(struct store_segments *segments)
 {

@@ -289,8 +289,11 @@ static void server_free(struct store_server *server)
 	free(server);
 }
 
+/* Those that can be opened are served; none of several: the first one's error. */
 static int server_open_stores(struct store_server *server)
 {
+	int first_err = 0;
+
 	server->stores = calloc(server->conf->n_paths, sizeof(struct store *));
 	if (!server->stores && server->conf->n_paths)
 		return -ENOMEM;
@@ -299,14 +302,22 @@ static int server_open_stores(struct store_server *server)
 		int err = store_open(&store, server->conf->paths[i], server->conf,
 				     &server->loops[i % server->n_loops].loop);
 
-		if (err)
-			return err;
+		if (err) {
+			first_err = first_err ? first_err : err;
+			continue;
+		}
 		server->stores[server->n_stores++] = store;
 		if (atomic_load(&store->incarnation) > atomic_load(&server->incarnation))
 			atomic_store(&server->incarnation, atomic_load(&store->incarnation));
 		if (!atomic_load(&server->host))
 			atomic_store(&server->host, atomic_load(&store->host));
 	}
+	if (!server->n_stores)
+		return first_err;
+	if (first_err)
+		log_error("%u of %u stores cannot be opened and are not served; the lines above say "
+			  "why, a restart of weftd tries again",
+			  server->conf->n_paths - server->n_stores, server->conf->n_paths);
 	return 0;
 }
 

@@ -383,6 +383,52 @@ static void directories_that_are_not_ours_are_refused(void **state)
 	assert_int_equal(store_server_start(&second, &fixture->conf), -EPROTO);
 }
 
+/* One bad disk does not take the host's other stores away. */
+static void stores_that_can_be_opened_are_served(void **state)
+{
+	struct fixture *fixture = *state;
+	char other[512], file[600];
+	const char *const *before = fixture->conf.paths;
+	const char *const paths[] = { other, fixture->path };
+	FILE *stream;
+
+	snprintf(other, sizeof(other), "%s/other", fixture->dir);
+	assert_int_equal(mkdir(other, 0700), 0);
+	snprintf(file, sizeof(file), "%s/STORE", other);
+	stream = fopen(file, "w");
+	assert_non_null(stream);
+	fputs("something else", stream);
+	assert_int_equal(fclose(stream), 0);
+	fixture->conf.paths = paths;
+	fixture->conf.n_paths = 2;
+	fixture_start(fixture);
+	assert_int_equal(fixture->server->n_stores, 1);
+	assert_string_equal(fixture->server->stores[0]->path, fixture->path);
+	fixture_stop(fixture);
+	fixture->conf.paths = before;
+	fixture->conf.n_paths = 1;
+}
+
+/* What is kept for a full disk is free when a store starts, and kept again when there is enough. */
+static void a_start_gives_up_the_room_that_is_kept(void **state)
+{
+	struct fixture *fixture = *state;
+	char path[512];
+	struct stat st;
+
+	fixture_start(fixture);
+	fixture_stop(fixture);
+	snprintf(path, sizeof(path), "%s/segments/room", fixture->path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_blocks * 512, 1 << 20);
+	assert_int_equal(chmod(path, 0400), 0);
+	fixture_start(fixture);
+	fixture_stop(fixture);
+	/* Another file: the first one went. */
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 static void full_store_says_so_and_keeps_a_reserve_for_rebuilds(void **state)
 {
 	struct fixture *fixture = *state;
@@ -598,6 +644,8 @@ int main(void)
 		STORE_TEST(shard_cut_short_is_corrupt),
 		STORE_TEST(wrong_cluster_store_and_incarnation_are_refused),
 		STORE_TEST(directories_that_are_not_ours_are_refused),
+		STORE_TEST(stores_that_can_be_opened_are_served),
+		STORE_TEST(a_start_gives_up_the_room_that_is_kept),
 		STORE_TEST(full_store_says_so_and_keeps_a_reserve_for_rebuilds),
 		STORE_TEST(a_disk_without_any_room_reads_and_deletes),
 		STORE_TEST(a_disk_without_any_room_deletes_small_shards),
