@@ -88,6 +88,7 @@ struct weft_mount {
 	char volume_name[WEFT_NAME_MAX + 1];
 	uuid_t client;                /* made here; names the mount to the metadata service */
 	u64 session;
+	struct weft_request *umount;  /* made with the session, for its end */
 	u64 volume;
 	u64 root;
 	u32 k, m;

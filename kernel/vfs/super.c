@@ -48,14 +48,9 @@ static void mount_end(struct weft_mount *mount)
 /*
  * A request of the session itself; it is none of the mount's, which may end before it is answered.
  */
-static struct weft_request *session_request(struct weft_cluster *cluster, u16 op, u8 class,
-					    u64 session)
+static struct weft_request *session_request(struct weft_cluster *cluster, u16 op, u8 class)
 {
-	struct weft_request *req = weft_request_alloc(cluster, NULL, op, class, 512, GFP_KERNEL);
-
-	if (req)
-		req->session = session;
-	return req;
+	return weft_request_alloc(cluster, NULL, op, class, 512, GFP_KERNEL);
 }
 
 static void session_closed(struct weft_request *req)
@@ -66,20 +61,20 @@ static void session_closed(struct weft_request *req)
 		complete(closed);
 }
 
-/* MOUNT was answered and nobody is there to use the session: close it. */
+/*
+ * MOUNT was answered and nobody is there to use the session: close it. The request for that was
+ * made before MOUNT was sent: see session_open().
+ */
 static void session_unwanted(struct weft_request *req)
 {
+	struct weft_request *umount = xchg(&req->private, NULL);
 	const struct nlattr *tb[WEFT_P_NR];
-	struct weft_request *umount;
 
-	if (req->status || weft_answer_parse(req, tb) || !tb[WEFT_P_SESSION])
-		return;
-	umount = session_request(req->cluster, WEFT_REQ_UMOUNT, 1,
-				 get_unaligned_le64(nla_data(tb[WEFT_P_SESSION])));
-	if (!umount)
-		return;
-	umount->done = session_closed;
-	weft_request_submit(umount);
+	if (!req->status && !weft_answer_parse(req, tb) && tb[WEFT_P_SESSION]) {
+		umount->session = get_unaligned_le64(nla_data(tb[WEFT_P_SESSION]));
+		umount->done = session_closed;
+		weft_request_submit(umount);
+	}
 	weft_request_put(umount);
 }
 
@@ -91,12 +86,11 @@ static void session_close(struct weft_mount *mount)
 {
 	bool wait = READ_ONCE(mount->state) == WEFT_MOUNT_LIVE &&
 		    weft_cluster_bound(mount->cluster);
-	struct weft_request *req =
-		session_request(mount->cluster, WEFT_REQ_UMOUNT, 1, mount->session);
+	struct weft_request *req = mount->umount;
 	DECLARE_COMPLETION_ONSTACK(closed);
 
-	if (!req)
-		return;
+	req->session = mount->session;
+	req->pid = current->pid;
 	req->done = session_closed;
 	req->private = wait ? &closed : NULL;
 	if (!weft_request_submit(req) && wait &&
@@ -110,7 +104,6 @@ static void session_close(struct weft_mount *mount)
 		pr_notice("weft: volume %s: the daemon has not confirmed the end of session %llu\n",
 			  mount->volume_name, mount->session);
 	}
-	weft_request_put(req);
 }
 
 /* Nothing that the daemon says about the volume is used before it has passed here. */
@@ -170,19 +163,29 @@ static int session_refused(struct fs_context *fc, const struct weft_mount *mount
 	return error;
 }
 
+/*
+ * The request that ends the session is made before there is one: without memory for it later, the
+ * volume would be busy until the session has expired. It is the mount's, or goes with MOUNT when
+ * its waiter is killed.
+ */
 static int session_open(struct fs_context *fc, struct weft_mount *mount, struct inode **root)
 {
-	struct weft_request *req = session_request(mount->cluster, WEFT_REQ_MOUNT, 3, 0);
+	struct weft_request *req = session_request(mount->cluster, WEFT_REQ_MOUNT, 3);
 	const struct nlattr *tb[WEFT_P_NR];
-	int error;
+	int error = -ENOMEM;
 
 	if (!req)
-		return -ENOMEM;
+		return error;
+	req->private = session_request(mount->cluster, WEFT_REQ_UMOUNT, 1);
+	if (!req->private)
+		goto out_put_request;
 	weft_request_add(req, WEFT_P_NAME, mount->volume_name, strlen(mount->volume_name));
 	weft_request_add(req, WEFT_P_CLIENT, &mount->client, sizeof(mount->client));
 	weft_request_add_u32(req, WEFT_P_FLAGS, mount->readonly ? WEFT_PF_READONLY : 0);
 	req->abandoned = session_unwanted;
 	error = weft_request_call(req);
+	if (!weft_request_left(req))
+		mount->umount = xchg(&req->private, NULL);
 	if (error) {
 		session_refused(fc, mount, req, error);
 		goto out_put_request;
@@ -383,6 +386,7 @@ static struct weft_mount *mount_alloc(struct fs_context *fc)
 static void mount_free(struct weft_mount *mount)
 {
 	weft_stats_mount_exit(mount);
+	weft_request_put(mount->umount);
 	weft_cluster_put(mount->cluster);
 	kvfree(mount);
 }
