@@ -29,6 +29,9 @@
 #define FILE_MAX_BYTES (12u << 20)
 #define WRITE_MAX      (3u << 20)
 #define FILES          3
+#ifndef OPERATIONS /* of a thread; ../debug/content.c has its own */
+#define OPERATIONS     150
+#endif
 
 struct file {
 	char name[32];
@@ -305,7 +308,7 @@ static void *worker_run(void *arg)
 
 int main(int argc, char **argv)
 {
-	unsigned int count = argc > 2 ? strtoul(argv[2], NULL, 0) : 150, threads = argc > 3 ? strtoul(argv[3], NULL, 0) : 3, i;
+	unsigned int count = argc > 2 ? strtoul(argv[2], NULL, 0) : OPERATIONS, threads = argc > 3 ? strtoul(argv[3], NULL, 0) : 3, i;
 	struct worker *workers = calloc(threads, sizeof(*workers));
 	struct timespec now;
 

@@ -39,6 +39,10 @@
 #define FILE_LIMIT (1u << 20)
 #define ENTRIES    512
 #define INODES     4096
+#ifndef STEPS /* ../debug/namespace.c has its own */
+#define STEPS      1500
+#define SCALE      10
+#endif
 #define LONG_AGO   1500000000 /* times that were set on purpose lie before, what a clock said behind */
 
 /* One step: what is done to both trees. */
@@ -771,8 +775,8 @@ static void check_statfs(void)
 
 int main(int argc, char **argv)
 {
-	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : 1500;
-	unsigned int scale = argc > 3 ? (unsigned int)strtoul(argv[3], NULL, 0) : 10;
+	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : STEPS;
+	unsigned int scale = argc > 3 ? (unsigned int)strtoul(argv[3], NULL, 0) : SCALE;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
