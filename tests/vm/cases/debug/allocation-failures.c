@@ -43,9 +43,10 @@
 #define FILE_SIZE   (48u << 10)
 #define ENTRIES     12
 
-#define OPERATION_S 3.0 /* after so long an operation's n is counted in strides */
-#define N_MAX       600
-#define RANDOM_S    20.0
+#define OPERATION_S  3.0 /* after so long an operation's n is counted in strides */
+#define N_MAX        600
+#define EVERYWHERE_S 4.0
+#define RANDOM_S     10.0
 
 static char folder[256];
 static uint8_t kept[KEPT_SIZE], bytes[KEPT_SIZE];
@@ -156,6 +157,7 @@ static void injection_begin(const char *verbose)
 static void injection_end(void)
 {
 	set_both("probability", "0");
+	set_both("interval", "1");
 	set_both("require-start", "0");
 	set_both("require-end", "0xffffffffffffffff");
 	set_both("ignore-gfp-wait", "1");
@@ -179,6 +181,36 @@ static bool disarm(void)
 		fail("cannot see whether an allocation failed: %s", strerror(errno));
 	arm(0);
 	return !atoi(text);
+}
+
+/* One that any task makes below the module, the n-th counted from somewhere. */
+static void arm_everywhere(unsigned int n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", n);
+	set_both("interval", text);
+	set_both("times", "1");
+	set_both("probability", "100");
+}
+
+static bool disarm_everywhere(void)
+{
+	char path[128], text[16] = "";
+	bool hit = false;
+
+	set_both("probability", "0");
+	for (size_t i = 0; i < sizeof(injectors) / sizeof(injectors[0]); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%stimes", injectors[i]);
+		fd = open(path, O_RDONLY);
+		if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+			fail("cannot read %s: %s", path, strerror(errno));
+		close(fd);
+		hit |= !atoi(text);
+	}
+	return hit;
 }
 
 /* --- Files ------------------------------------------------------------------------------------------------------------ */
@@ -562,32 +594,33 @@ static const struct operation {
 	int (*run)(void);
 	void (*check)(bool good); /* whether it was well */
 	int other;		  /* errno that it may have besides ENOMEM */
+	bool everywhere;	  /* workers do most of it: their allocations fail as well, one a call */
 } operations[] = {
-	{ "create", no_file, run_create, NULL, 0 },
+	{ "create", no_file, run_create, NULL, 0, false },
 	/* Readahead has only a folio's flag to tell the reader with. */
-	{ "open and read", cold, run_read, NULL, EIO },
-	{ "write and fsync", NULL, run_write, check_written, 0 },
+	{ "open and read", cold, run_read, NULL, EIO, true },
+	{ "write and fsync", NULL, run_write, check_written, 0, true },
 	/* SIGBUS is what a mapping has for an error. */
-	{ "mmap and msync", mapped_cold, run_mmap, check_mapped, EFAULT },
-	{ "mkdir", no_folder, run_mkdir, NULL, 0 },
-	{ "rename", two_files, run_rename, check_renamed, 0 },
-	{ "link", one_name, run_link, NULL, 0 },
-	{ "symlink", one_name, run_symlink, NULL, 0 },
-	{ "unlink", one_name, run_unlink, check_unlinked, 0 },
-	{ "readdir", cold, run_readdir, NULL, 0 },
-	{ "truncate", file_to_cut, run_truncate, check_truncated, 0 },
-	{ "chmod", NULL, run_chmod, NULL, 0 },
-	{ "statfs", NULL, run_statfs, NULL, 0 },
-	{ "umount", some_dirty, run_umount, check_umounted, 0 },
-	{ "mount", unmounted, run_mount, NULL, 0 },
-	{ "bind", NULL, run_bind, NULL, 0 },
+	{ "mmap and msync", mapped_cold, run_mmap, check_mapped, EFAULT, false },
+	{ "mkdir", no_folder, run_mkdir, NULL, 0, false },
+	{ "rename", two_files, run_rename, check_renamed, 0, false },
+	{ "link", one_name, run_link, NULL, 0, false },
+	{ "symlink", one_name, run_symlink, NULL, 0, false },
+	{ "unlink", one_name, run_unlink, check_unlinked, 0, false },
+	{ "readdir", cold, run_readdir, NULL, 0, false },
+	{ "truncate", file_to_cut, run_truncate, check_truncated, 0, true },
+	{ "chmod", NULL, run_chmod, NULL, 0, false },
+	{ "statfs", NULL, run_statfs, NULL, 0, false },
+	{ "umount", some_dirty, run_umount, check_umounted, 0, true },
+	{ "mount", unmounted, run_mount, NULL, 0, false },
+	{ "bind", NULL, run_bind, NULL, 0, false },
 };
 
 static double longest; /* call, and with which n */
 static unsigned int longest_at;
 
 /* True: it came as far as the n-th allocation. */
-static bool operation_run(const struct operation *op, unsigned int n, unsigned int *failed)
+static bool operation_run(const struct operation *op, bool everywhere, unsigned int *failed)
 {
 	double start;
 	bool hit;
@@ -596,12 +629,15 @@ static bool operation_run(const struct operation *op, unsigned int n, unsigned i
 	if (op->prepare)
 		op->prepare();
 	start = now();
-	arm(n);
+	if (everywhere)
+		arm_everywhere(at);
+	else
+		arm(at);
 	error = op->run();
-	hit = disarm();
+	hit = everywhere ? disarm_everywhere() : disarm();
 	if (now() - start > longest) {
 		longest = now() - start;
-		longest_at = n;
+		longest_at = at;
 	}
 	if (error > 0)
 		fail("it read something else than was written");
@@ -632,7 +668,7 @@ static void operation_all(const struct operation *op)
 	operation = op->name;
 	longest = 0;
 	for (at = 1; at <= N_MAX; at += every ? 1 + at / 2 : 1) {
-		hit = operation_run(op, at, &failed);
+		hit = operation_run(op, false, &failed);
 		hits += hit;
 		if (!hit)
 			break;
@@ -646,6 +682,22 @@ static void operation_all(const struct operation *op)
 		printf(", in strides behind the %u-th", every);
 	printf("%s; %.1f s, the longest call %.1f s with n = %u\n", at > N_MAX ? ", and there are more" : "", now() - start,
 	       longest, longest_at);
+	fflush(stdout);
+}
+
+static void operation_everywhere(const struct operation *op)
+{
+	unsigned int hits = 0, failed = 0;
+	double start = now();
+
+	operation = op->name;
+	longest = 0;
+	for (at = 1; now() - start < EVERYWHERE_S; at++)
+		hits += operation_run(op, true, &failed);
+	if (!hits)
+		fail("no allocation failed in %u calls", at - 1);
+	printf("%-16s %3u allocations of any task failed, the call failed with %3u of them; the longest call %.1f s with n = %u\n",
+	       op->name, hits, failed, longest, longest_at);
 	fflush(stdout);
 }
 
@@ -663,6 +715,8 @@ static void random_all(void)
 
 	operation = "at random";
 	at = 0;
+	set_both("interval", "1");
+	set_both("times", "-1");
 	set_both("probability", "2");
 	for (unsigned int i = 0; now() - start < RANDOM_S; i++) {
 		unsigned int file = i % RANDOM_FILES;
@@ -721,6 +775,8 @@ int main(int argc, char **argv)
 	atexit(injection_end);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
 		operation_all(&operations[i]);
+		if (operations[i].everywhere)
+			operation_everywhere(&operations[i]);
 		must(run_read(), "what was synced before");
 	}
 	random_all();
