@@ -10,8 +10,6 @@
  * included, while files are written, synced and read from cold: a call may fail, but what an fsync has confirmed stays.
  *
  *	allocation-failures [VERBOSE]	in a folder of the volume; 2: the stack of each failing allocation is in the kernel's log
- *
- * weft-vm: hosts=4 timeout=400
  */
 #include <dirent.h>
 #include <errno.h>

@@ -6,8 +6,6 @@
  * fsync had confirmed. That once with too few stores left, where nothing moves, and once with enough of them.
  *
  * Four hosts, 2+2. Calls are counted, not timed: an emulated machine is late by nature.
- *
- * weft-vm: hosts=4 timeout=400
  */
 #include <errno.h>
 #include <fcntl.h>
