@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 
+#include "chunk/cdc.h"
 #include "ec/ec.h"
 #include "vfs/vfs.h"
 
@@ -15,6 +16,7 @@ static int __init weft_init(void)
 	int error;
 
 	weft_ec_start();
+	weft_cdc_start();
 	error = weft_node_init();
 	if (error)
 		return error;

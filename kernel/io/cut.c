@@ -112,7 +112,7 @@ static void cut_open(struct cut *cut, u64 pos)
 		cut_close_patch(cut);
 		cut->data = weft_unit_alloc(cut->inode, pos, false);
 	}
-	WARN_ON_ONCE(weft_chunker_begin(&cut->chunker, &weft_chunker_fixed, &params, pos));
+	WARN_ON_ONCE(weft_chunker_begin(&cut->chunker, &weft_chunker_fixed, &params, NULL, pos));
 }
 
 /* [pos, end) of the file, dirty, in this folio, which is under writeback. */
