@@ -12,6 +12,12 @@
 #include "cdc.h"
 #include "chunker.h"
 
+#ifdef WEFT_EC_X86
+#include "x86/cdc_arch.h"
+#else
+#define WEFT_CDC_ARCH_BACKENDS
+#endif
+
 /* What is looked at in one vector section: some ten microseconds. */
 #define SECTION_BYTES	(32u * 1024)
 
@@ -20,6 +26,7 @@
 
 /* Best first. */
 static const struct weft_cdc_ops *const cdc_backends[] = {
+	WEFT_CDC_ARCH_BACKENDS
 	&weft_cdc_generic_ops,
 };
 
