@@ -46,6 +46,7 @@
 #include "uapi/weft_status.h"
 #include "uapi/weft_counters.h"
 
+#include "chunk/chunker.h"
 #include "nl/nl.h"
 #include "node/node.h"
 #include "io/io.h"
@@ -92,7 +93,8 @@ struct weft_mount {
 	u64 volume;
 	u64 root;
 	u32 k, m;
-	u32 chunk_size;
+	const struct weft_chunker_ops *chunker;
+	struct weft_chunker_params chunks;
 	u32 ec_min;
 	u32 inline_max;
 	u32 flags;                    /* WEFT_VF_* */

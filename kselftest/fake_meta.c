@@ -170,6 +170,8 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 		.m = htole32(1),
 		.chunker = htole32(WEFT_CHUNKER_FIXED),
 		.chunk_size = htole32(1 << 20),
+		.chunk_min = htole32(1 << 20),
+		.chunk_max = htole32(1 << 20),
 		.ec_min = htole32(65536),
 		.inline_max = htole32(META_INLINE_MAX),
 		.incarnation = htole32(1),

@@ -266,7 +266,7 @@ struct weft_m_volume {
 	__le32 reserved;
 	/* name */
 };
-WEFT_ASSERT_SIZE(weft_m_volume, 144);
+WEFT_ASSERT_SIZE(weft_m_volume, 160);
 
 /* ---- Entries of the log ---------------------------------------------------------------------------------------- */
 
@@ -321,7 +321,7 @@ struct weft_e_volume {
 	__le32 mode; /* of the root */
 	__le32 name_len;
 };
-WEFT_ASSERT_SIZE(weft_e_volume, 112);
+WEFT_ASSERT_SIZE(weft_e_volume, 128);
 
 struct weft_e_host {
 	__le32 addresses;

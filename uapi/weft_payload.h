@@ -351,7 +351,7 @@ struct weft_volume_info {
 	__le32 k;
 	__le32 m;
 	__le32 chunker;       /* enum weft_chunker_kind */
-	__le32 chunk_size;    /* fixed: bytes of a chunk; a multiple of 128 KiB up to WEFT_CHUNK_MAX */
+	__le32 chunk_size;    /* bytes: fixed: of a chunk, a multiple of 128 KiB; else the mean that is aimed at */
 	__le32 ec_min;        /* shorter chunks go to groups of 1 + m */
 	__le32 inline_max;    /* files up to this stay in the metadata */
 	__le32 codec;
@@ -359,9 +359,12 @@ struct weft_volume_info {
 	__le32 flags;         /* WEFT_VF_* */
 	__le32 incarnation;
 	__le32 mgrp;          /* metadata group */
-	__le32 reserved[3];
+	__le32 chunk_min;     /* bytes; fixed: as chunk_size, like chunk_max */
+	__le32 chunk_max;     /* up to WEFT_CHUNK_MAX */
+	__le32 chunk_random;  /* hybrid: of chunks of files that are written at random */
+	__le32 reserved[4];
 };
-WEFT_ASSERT_SIZE(weft_volume_info, 88);
+WEFT_ASSERT_SIZE(weft_volume_info, 104);
 
 #define WEFT_VF_DEGRADED_REFUSE 0x0001 /* refuse writes that fewer than 1 + m stores would hold */
 

@@ -17,6 +17,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "kernel/chunk/chunker.h"
 #include "meta/service.h"
 
 #define KIB 1024u
@@ -128,10 +129,14 @@ static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *vo
 	if (err)
 		meta_brain_fatal(brain, "reading", err);
 	meta_status_space(brain, volume, &statfs);
-	return json_pack("{s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:s}",
+	return json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:s}",
 			 "volume", (json_int_t)volume->volume, "name", volume->name, "k",
-			 (int)le32_to_cpu(info->k), "m", (int)le32_to_cpu(info->m), "chunk_size",
-			 (int)le32_to_cpu(info->chunk_size), "ec_min",
+			 (int)le32_to_cpu(info->k), "m", (int)le32_to_cpu(info->m), "chunker",
+			 weft_chunker_of(le32_to_cpu(info->chunker))->name, "chunk_size",
+			 (int)le32_to_cpu(info->chunk_size), "chunk_min",
+			 (int)le32_to_cpu(info->chunk_min), "chunk_max",
+			 (int)le32_to_cpu(info->chunk_max), "chunk_random",
+			 (int)le32_to_cpu(info->chunk_random), "ec_min",
 			 (int)le32_to_cpu(info->ec_min), "inline_max",
 			 (int)le32_to_cpu(info->inline_max), "degraded",
 			 le32_to_cpu(info->flags) & WEFT_VF_DEGRADED_REFUSE ? "refuse" : "allow",
@@ -268,9 +273,12 @@ static void cmd_monitor(struct meta_brain *brain, struct meta_op *op, json_t *ar
 
 struct policy {
 	const char *name;
-	json_int_t k, m, chunk_size, ec_min, inline_max, mode;
+	const char *chunker;
+	json_int_t k, m, chunk_size, chunk_min, chunk_max, chunk_random, ec_min, inline_max, mode;
 	bool refuse;
 };
+
+#define NOT_GIVEN (-1)
 
 static bool name_ok(const char *name)
 {
@@ -282,6 +290,67 @@ static bool name_ok(const char *name)
 	       name[0] != '.' && name[0] != '-';
 }
 
+static bool chunk_size_ok(json_int_t size)
+{
+	return size > 0 && size <= (json_int_t)WEFT_CHUNK_MAX;
+}
+
+/* Sizes that were not given, in the proportions of the defaults: 1/16 and 4 times of the mean. */
+static void fill_chunks(struct policy *policy)
+{
+	json_int_t target = policy->chunk_size;
+
+	if (!strcmp(policy->chunker, "fixed")) {
+		policy->chunk_min = policy->chunk_max = policy->chunk_random = target;
+		return;
+	}
+	if (policy->chunk_min == NOT_GIVEN)
+		policy->chunk_min = target / 16;
+	if (policy->chunk_max == NOT_GIVEN)
+		policy->chunk_max = target <= (json_int_t)WEFT_CHUNK_MAX / 4
+					    ? target * 4
+					    : (json_int_t)WEFT_CHUNK_MAX;
+	if (policy->chunk_random == NOT_GIVEN)
+		policy->chunk_random = 256 * KIB < target ? 256 * KIB : target;
+}
+
+/* NULL, or what is wrong with them; writes to text. */
+static const char *check_chunks(struct policy *policy, char *text, size_t size)
+{
+	const struct weft_chunker_ops *ops = weft_chunker_find(policy->chunker);
+	bool given = policy->chunk_min != NOT_GIVEN || policy->chunk_max != NOT_GIVEN ||
+		     policy->chunk_random != NOT_GIVEN;
+	struct weft_chunker_params params;
+	const char *wrong;
+
+	if (!ops)
+		return "chunker is \"hybrid\", \"cdc\", \"variable\" or \"fixed\"";
+	if (ops == &weft_chunker_fixed && given)
+		return "with the chunker \"fixed\" there is only chunk-size";
+	if (ops != &weft_chunker_hybrid && policy->chunk_random != NOT_GIVEN)
+		return "chunk-random is for the chunker \"hybrid\"";
+	if (!chunk_size_ok(policy->chunk_size))
+		return "chunk-size is at most 16 MiB, and not 0";
+	if (ops == &weft_chunker_fixed && policy->chunk_size % WEFT_FRAME_SIZE)
+		return "with the chunker \"fixed\" chunk-size is a multiple of 128 KiB";
+	fill_chunks(policy);
+	if (!chunk_size_ok(policy->chunk_min) || !chunk_size_ok(policy->chunk_max) ||
+	    !chunk_size_ok(policy->chunk_random))
+		return "chunk-min, chunk-max and chunk-random are at most 16 MiB, and not 0";
+	params = (struct weft_chunker_params){
+		.min = (u32)policy->chunk_min,
+		.target = (u32)policy->chunk_size,
+		.max = (u32)policy->chunk_max,
+		.random = (u32)policy->chunk_random,
+	};
+	wrong = weft_chunker_check(ops, &params);
+	if (!wrong)
+		return NULL;
+	snprintf(text, size, "%s; --chunk-min, --chunk-size, --chunk-max and --chunk-random set them",
+		 wrong);
+	return text;
+}
+
 /* NULL, or what is wrong with it. */
 static const char *check_policy(const struct policy *policy)
 {
@@ -291,9 +360,6 @@ static const char *check_policy(const struct policy *policy)
 	if (policy->k < 1 || policy->k > (json_int_t)WEFT_SHARDS_MAX || policy->m < 0 ||
 	    policy->m > (json_int_t)WEFT_SHARDS_MAX - policy->k)
 		return "k is at least 1, m at least 0, and k + m at most 32";
-	if (policy->chunk_size < (json_int_t)WEFT_FRAME_SIZE ||
-	    policy->chunk_size > (json_int_t)WEFT_CHUNK_MAX || policy->chunk_size % WEFT_FRAME_SIZE)
-		return "chunk-size is a multiple of 128 KiB up to 16 MiB";
 	if (policy->ec_min < 0 || policy->ec_min > (json_int_t)WEFT_CHUNK_MAX)
 		return "ec-min is at most 16 MiB";
 	if (policy->inline_max < 0 || policy->inline_max > 8192)
@@ -328,8 +394,11 @@ static int propose_volume(struct meta_op *op, const struct policy *policy)
 		.info = {
 			.k = cpu_to_le32((u32)policy->k),
 			.m = cpu_to_le32((u32)policy->m),
-			.chunker = cpu_to_le32(1), /* fixed */
+			.chunker = cpu_to_le32(weft_chunker_find(policy->chunker)->kind),
 			.chunk_size = cpu_to_le32((u32)policy->chunk_size),
+			.chunk_min = cpu_to_le32((u32)policy->chunk_min),
+			.chunk_max = cpu_to_le32((u32)policy->chunk_max),
+			.chunk_random = cpu_to_le32((u32)policy->chunk_random),
 			.ec_min = cpu_to_le32((u32)policy->ec_min),
 			.inline_max = cpu_to_le32((u32)policy->inline_max),
 			.codec = cpu_to_le32(WEFT_CODEC_RAW),
@@ -358,22 +427,32 @@ static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json
 {
 	struct policy policy = { .k = 6,
 				 .m = 3,
+				 .chunker = "hybrid",
 				 .chunk_size = 4 * MIB,
+				 .chunk_min = NOT_GIVEN,
+				 .chunk_max = NOT_GIVEN,
+				 .chunk_random = NOT_GIVEN,
 				 .ec_min = 64 * KIB,
 				 .inline_max = 1900,
 				 .mode = 0755 };
 	const char *command, *degraded = "allow", *wrong;
 	json_error_t error;
+	char text[256];
 
 	if (json_unpack_ex(args, &error, JSON_STRICT,
-			   "{s:s, s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?s}", "command", &command,
-			   "name", &policy.name, "k", &policy.k, "m", &policy.m, "chunk_size",
-			   &policy.chunk_size, "ec_min", &policy.ec_min, "inline_max",
-			   &policy.inline_max, "mode", &policy.mode, "degraded", &degraded)) {
+			   "{s:s, s:s, s?I, s?I, s?s, s?I, s?I, s?I, s?I, s?I, s?I, s?I, s?s}",
+			   "command", &command, "name", &policy.name, "k", &policy.k, "m",
+			   &policy.m, "chunker", &policy.chunker, "chunk_size", &policy.chunk_size,
+			   "chunk_min", &policy.chunk_min, "chunk_max", &policy.chunk_max,
+			   "chunk_random", &policy.chunk_random, "ec_min", &policy.ec_min,
+			   "inline_max", &policy.inline_max, "mode", &policy.mode, "degraded",
+			   &degraded)) {
 		refuse(op, WEFT_ST_INVAL, "volume create: %s", error.text);
 		return;
 	}
 	wrong = check_policy(&policy);
+	if (!wrong)
+		wrong = check_chunks(&policy, text, sizeof(text));
 	if (!wrong && strcmp(degraded, "allow") && strcmp(degraded, "refuse"))
 		wrong = "degraded is \"allow\" or \"refuse\"";
 	policy.refuse = !strcmp(degraded, "refuse");

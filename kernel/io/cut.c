@@ -100,10 +100,9 @@ static void cut_close(struct cut *cut)
 
 static void cut_open(struct cut *cut, u64 pos)
 {
-	const struct weft_chunker_params params = {
-		.min = cut->mount->chunk_size,
-		.target = cut->mount->chunk_size,
-		.max = cut->mount->chunk_size,
+	const struct weft_chunker_hints hints = {
+		.file_size = i_size_read(&cut->inode->vfs),
+		.random = weft_io_scattered(cut->inode),
 	};
 
 	/* With a patch in hand the reserve is not waited for: another cutter may have the rest of it and wait for ours. */
@@ -112,7 +111,19 @@ static void cut_open(struct cut *cut, u64 pos)
 		cut_close_patch(cut);
 		cut->data = weft_unit_alloc(cut->inode, pos, false);
 	}
-	WARN_ON_ONCE(weft_chunker_begin(&cut->chunker, &weft_chunker_fixed, &params, NULL, pos));
+	/* The parameters were checked when the volume was mounted. */
+	WARN_ON_ONCE(weft_chunker_begin(&cut->chunker, cut->mount->chunker, &cut->mount->chunks, &hints, pos));
+}
+
+/* Up to len bytes at pos, in this folio, join the open unit; how many, and whether it ends behind them. */
+static u32 cut_scan(struct cut *cut, struct folio *folio, u64 pos, u32 len, bool *boundary)
+{
+	const void *bytes = NULL;
+
+	/* Nobody writes to them: the folio is under writeback, and .direct is held. What is pinned may change; it is short. */
+	if (cut->chunker.ops->looks)
+		bytes = folio_address(folio) + (pos - folio_pos(folio));
+	return weft_chunker_scan(&cut->chunker, bytes, len, boundary);
 }
 
 /* [pos, end) of the file, dirty, in this folio, which is under writeback. */
@@ -128,7 +139,7 @@ static void cut_run(struct cut *cut, struct folio *folio, u64 pos, u64 end, bool
 			cut_open(cut, pos);
 		if (pinned)
 			len = min(len, CUT_PINNED_MAX);
-		len = weft_chunker_scan(&cut->chunker, NULL, len, &boundary);
+		len = cut_scan(cut, folio, pos, len, &boundary);
 		/* A unit without memory for more segments ends here; a new one has room for at least one. */
 		if (!weft_unit_append(cut->data, folio, pos - folio_pos(folio), len)) {
 			cut_close_data(cut);

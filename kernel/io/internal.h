@@ -61,6 +61,19 @@ static inline struct weft_mount *weft_inode_mount(const struct weft_inode *inode
 	return weft_mount(inode->vfs.i_sb);
 }
 
+/*
+ * A file counts as written at random (hybrid chunkers ask) after some writes in a row that began neither at its start or end
+ * nor where the one before had ended, and until there were many more that did.
+ */
+#define WEFT_SCATTERED_STEP 4
+#define WEFT_SCATTERED      16
+#define WEFT_SCATTERED_MAX  64
+
+static inline bool weft_io_scattered(const struct weft_inode *inode)
+{
+	return READ_ONCE(inode->io.scattered) >= WEFT_SCATTERED;
+}
+
 /* The largest file that stays in the metadata. */
 static inline loff_t weft_inline_limit(const struct weft_mount *mount)
 {

@@ -91,6 +91,9 @@ struct weft_io_inode {
 	int commit_error;             /* of .failed */
 	wait_queue_head_t unit_wait;  /* units, commit, pages that a unit reads */
 
+	u64 write_end;                /* of the last write(); this and scattered under i_rwsem */
+	u8 scattered;                 /* see weft_io_scattered() */
+
 	unsigned long flags;          /* WEFT_IO_* */
 	unsigned long tail_since;     /* jiffies | 1 since a tail is held, or 0; under cut_lock */
 

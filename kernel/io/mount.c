@@ -44,7 +44,7 @@ static unsigned int units_max(const struct weft_mount *mount)
 {
 	u64 memory = (u64)totalram_pages() << PAGE_SHIFT;
 
-	return clamp_t(u64, div_u64(memory / 32, mount->chunk_size), 1, UNITS_MAX);
+	return clamp_t(u64, div_u64(memory / 32, mount->chunks.target), 1, UNITS_MAX);
 }
 
 static unsigned int umount_timeout_ms = 30000;

@@ -106,7 +106,8 @@ bool weft_unit_append(struct weft_unit *unit, struct folio *folio, size_t offset
 	unit->runs[unit->n_runs - 1].len += len;
 	spin_unlock(&unit_io(unit)->extent_lock);
 	unit->len += len;
-	unit->blocks += DIV_ROUND_UP(len, WEFT_BLOCK_SIZE);
+	/* Those that begin here: a block that a cut goes through belongs to the unit before the cut. */
+	unit->blocks += DIV_ROUND_UP(offset + len, WEFT_BLOCK_SIZE) - DIV_ROUND_UP(offset, WEFT_BLOCK_SIZE);
 	return true;
 }
 

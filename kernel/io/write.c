@@ -153,6 +153,19 @@ static int lock_settled(struct inode *inode)
 	}
 }
 
+/* A write() has written [pos, end) of a file that had this size before; i_rwsem is held exclusively. */
+static void write_note_place(struct weft_io_inode *io, loff_t pos, loff_t end, loff_t size)
+{
+	u8 scattered = io->scattered;
+
+	if (!pos || pos == size || pos == io->write_end)
+		scattered -= !!scattered;
+	else
+		scattered = min(scattered + WEFT_SCATTERED_STEP, WEFT_SCATTERED_MAX);
+	WRITE_ONCE(io->scattered, scattered);
+	io->write_end = end;
+}
+
 ssize_t weft_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
@@ -180,6 +193,8 @@ ssize_t weft_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (iocb->ki_pos > size)
 		weft_zero_tail(inode, size, iocb->ki_pos);
 	ret = generic_perform_write(iocb, from);
+	if (ret > 0)
+		write_note_place(&weft_inode(inode)->io, iocb->ki_pos - ret, iocb->ki_pos, size);
 out_unlock:
 	inode_unlock(inode);
 	return ret > 0 ? generic_write_sync(iocb, ret) : ret;

@@ -23,7 +23,6 @@
 
 #define UMOUNT_WAIT (10 * HZ)
 #define STATFS_WAIT (3 * HZ)
-#define VOLUME_CHUNK_UNIT (128u << 10)
 
 /* --- Session --- */
 
@@ -109,22 +108,31 @@ static void session_close(struct weft_mount *mount)
 /* Nothing that the daemon says about the volume is used before it has passed here. */
 static int volume_take(struct weft_mount *mount, const struct weft_volume_info *volume)
 {
-	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m),
-	    chunk_size = le32_to_cpu(volume->chunk_size);
+	const struct weft_chunker_ops *chunker = weft_chunker_of(le32_to_cpu(volume->chunker));
+	const struct weft_chunker_params chunks = {
+		.min = le32_to_cpu(volume->chunk_min),
+		.target = le32_to_cpu(volume->chunk_size),
+		.max = le32_to_cpu(volume->chunk_max),
+		.random = le32_to_cpu(volume->chunk_random),
+	};
+	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m);
 
 	if (!k || k > WEFT_SHARDS_MAX || m > WEFT_SHARDS_MAX || k + m > WEFT_SHARDS_MAX)
 		return -EPROTO;
-	if (!chunk_size || chunk_size % VOLUME_CHUNK_UNIT || chunk_size > WEFT_CHUNK_MAX)
+	if (!chunker)
+		return -EOPNOTSUPP;
+	if (weft_chunker_check(chunker, &chunks))
 		return -EPROTO;
 	if (!volume->root || le32_to_cpu(volume->inline_max) > WEFT_PAYLOAD_MAX / 2)
 		return -EPROTO;
-	if (volume->codec || volume->cipher || le32_to_cpu(volume->chunker) != WEFT_CHUNKER_FIXED)
+	if (volume->codec || volume->cipher)
 		return -EOPNOTSUPP;
 	mount->volume = le64_to_cpu(volume->volume);
 	mount->root = le64_to_cpu(volume->root);
 	mount->k = k;
 	mount->m = m;
-	mount->chunk_size = chunk_size;
+	mount->chunker = chunker;
+	mount->chunks = chunks;
 	mount->ec_min = le32_to_cpu(volume->ec_min);
 	mount->inline_max = le32_to_cpu(volume->inline_max);
 	mount->flags = le32_to_cpu(volume->flags);

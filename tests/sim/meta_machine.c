@@ -66,6 +66,8 @@ static void beginning(struct meta_buffer *entry, unsigned int which)
 		.info = { .k = cpu_to_le32(1),
 			  .m = cpu_to_le32(0),
 			  .chunk_size = cpu_to_le32(1 << 22),
+			  .chunk_min = cpu_to_le32(1 << 22),
+			  .chunk_max = cpu_to_le32(1 << 22),
 			  .inline_max = cpu_to_le32(1900) },
 		.name_key = { 3, 1, 4 },
 		.mode = cpu_to_le32(0755),

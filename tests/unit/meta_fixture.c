@@ -385,6 +385,8 @@ void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, uns
 		.info = { .k = cpu_to_le32(k),
 			  .m = cpu_to_le32(m),
 			  .chunk_size = cpu_to_le32(1 << 22),
+			  .chunk_min = cpu_to_le32(1 << 22),
+			  .chunk_max = cpu_to_le32(1 << 22),
 			  .inline_max = cpu_to_le32(1900) },
 		.name_key = { 3, 1, 4 },
 		.mode = cpu_to_le32(0755),

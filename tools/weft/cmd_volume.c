@@ -20,6 +20,24 @@ static int show_list(const json_t *answer)
 	return 0;
 }
 
+static void show_chunks(const json_t *volume)
+{
+	const char *chunker = json_text(volume, "chunker");
+	char size[16], min[16], max[16], random[16];
+
+	format_bytes((uint64_t)json_number(volume, "chunk_size"), size);
+	format_bytes((uint64_t)json_number(volume, "chunk_min"), min);
+	format_bytes((uint64_t)json_number(volume, "chunk_max"), max);
+	format_bytes((uint64_t)json_number(volume, "chunk_random"), random);
+	if (!strcmp(chunker, "fixed")) {
+		printf("%-14sfixed: %s\n", "chunks", size);
+		return;
+	}
+	printf("%-14s%s: about %s, from %s to %s\n", "chunks", chunker, size, min, max);
+	if (!strcmp(chunker, "hybrid"))
+		printf("%-14s%s in files that are written at random\n", "", random);
+}
+
 static int show_one(const json_t *volume)
 {
 	char text[16];
@@ -27,7 +45,7 @@ static int show_one(const json_t *volume)
 	printf("%-14s%s\n", "name", json_text(volume, "name"));
 	printf("%-14s%" PRId64 "+%" PRId64 ": any %" PRId64 " of the stores of a chunk may be lost\n", "coded",
 	       json_number(volume, "k"), json_number(volume, "m"), json_number(volume, "m"));
-	printf("%-14s%s\n", "chunks", format_bytes((uint64_t)json_number(volume, "chunk_size"), text));
+	show_chunks(volume);
 	printf("%-14s%s go to 1+%" PRId64 " copies\n", "smaller than", format_bytes((uint64_t)json_number(volume, "ec_min"), text),
 	       json_number(volume, "m"));
 	printf("%-14s%" PRId64 " bytes stay in the metadata\n", "files up to", json_number(volume, "inline_max"));
@@ -72,10 +90,13 @@ static int create(const struct options *options, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "k", required_argument, NULL, 0 }, { "m", required_argument, NULL, 0 },
-		{ "chunk-size", required_argument, NULL, 0 }, { "ec-min", required_argument, NULL, 0 },
-		{ "inline-max", required_argument, NULL, 0 }, { "degraded", required_argument, NULL, 'd' }, { 0 },
+		{ "chunk-size", required_argument, NULL, 0 }, { "chunk-min", required_argument, NULL, 0 },
+		{ "chunk-max", required_argument, NULL, 0 }, { "chunk-random", required_argument, NULL, 0 },
+		{ "ec-min", required_argument, NULL, 0 }, { "inline-max", required_argument, NULL, 0 },
+		{ "chunker", required_argument, NULL, 'c' }, { "degraded", required_argument, NULL, 'd' }, { 0 },
 	};
-	static const char *const fields[] = { "k", "m", "chunk_size", "ec_min", "inline_max" };
+	static const char *const fields[] = { "k", "m", "chunk_size", "chunk_min", "chunk_max", "chunk_random", "ec_min",
+					      "inline_max" };
 	json_t *args = json_object();
 	int opt, index;
 
@@ -83,8 +104,8 @@ static int create(const struct options *options, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", longs, &index)) != -1) {
 		json_int_t number;
 
-		if (opt == 'd') {
-			json_object_set_new(args, "degraded", json_string(optarg));
+		if (opt == 'c' || opt == 'd') {
+			json_object_set_new(args, opt == 'c' ? "chunker" : "degraded", json_string(optarg));
 			continue;
 		}
 		if (opt) {
@@ -120,7 +141,8 @@ static int run(const struct options *options, int argc, char **argv)
 
 const struct command cmd_volume = {
 	.name = "volume", .run = run,
-	.usage = "list | show NAME | create NAME [--k K] [--m M] [--chunk-size BYTES] [--ec-min BYTES]\n"
-		 "                   [--inline-max BYTES] [--degraded allow|refuse]",
+	.usage = "list | show NAME | create NAME [--k K] [--m M] [--chunker hybrid|cdc|variable|fixed]\n"
+		 "                   [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES] [--chunk-random BYTES]\n"
+		 "                   [--ec-min BYTES] [--inline-max BYTES] [--degraded allow|refuse]",
 	.help = "create, list and show volumes",
 };
