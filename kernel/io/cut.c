@@ -34,6 +34,8 @@ struct cut {
 	struct weft_chunker chunker;  /* of data */
 	struct weft_unit *data;       /* open, one run; or NULL */
 	struct weft_unit *patch;      /* open, copied; or NULL */
+	loff_t size;                  /* of the file when this began */
+	pgoff_t behind;               /* a folio with this index goes on where one was passed over */
 	bool sync;
 	bool may_hold;
 	bool dead;                    /* nothing is written any more: dirty folios are dropped */
@@ -151,7 +153,11 @@ static void cut_run(struct cut *cut, struct folio *folio, u64 pos, u64 end, bool
 	}
 }
 
-static void cut_mask(struct cut *cut, struct folio *folio, u32 mask, u64 size)
+/*
+ * A tail that was held and begins within a block goes on there, where the chunk before it ends: its cuts would be others, and
+ * so its chunks, if it began with the block.
+ */
+static void cut_mask(struct cut *cut, struct folio *folio, u32 mask, u32 skip, u64 size)
 {
 	bool pinned = folio_maybe_dma_pinned(folio);
 
@@ -160,6 +166,11 @@ static void cut_mask(struct cut *cut, struct folio *folio, u32 mask, u64 size)
 		u64 pos = folio_pos(folio) + ((u64)first << WEFT_BLOCK_SHIFT);
 		u64 end = min_t(u64, size, pos + ((u64)n << WEFT_BLOCK_SHIFT));
 
+		if (skip && skip >> WEFT_BLOCK_SHIFT == first) {
+			pos = min_t(u64, folio_pos(folio) + skip, end);
+			/* No unit has its beginning. */
+			weft_budget_give(cut->mount, WEFT_BLOCK_SIZE);
+		}
 		cut_run(cut, folio, pos, end, pinned);
 		mask &= ~weft_folio_mask((size_t)first << WEFT_BLOCK_SHIFT, (size_t)n << WEFT_BLOCK_SHIFT);
 	}
@@ -184,7 +195,7 @@ static void cut_position(struct cut *cut, u64 pos)
  * Takes what is dirty of a locked folio and starts its writeback; unlocks it. Returns the blocks to write; the cutter has a
  * part of the writeback, and of .direct, unless state is NULL.
  */
-static u32 cut_take(struct cut *cut, struct folio *folio, struct weft_folio **statep, loff_t *sizep)
+static u32 cut_take(struct cut *cut, struct folio *folio, struct weft_folio **statep, loff_t *sizep, u32 *skip)
 {
 	loff_t size = i_size_read(&cut->inode->vfs);
 	struct weft_folio *state = weft_folio_make(folio);
@@ -205,7 +216,7 @@ static u32 cut_take(struct cut *cut, struct folio *folio, struct weft_folio **st
 		return 0;
 	}
 	/* Behind clear_dirty: it may have found stores of a mapping, and set bits. */
-	mask = atomic_xchg(&state->dirty, 0);
+	mask = weft_folio_take(state, skip);
 	gone = cut->dead ? mask : mask & ~mask_below(folio, size);
 	if (cut->dead)
 		cut->dropped += (u64)hweight32(mask & mask_below(folio, size)) << WEFT_BLOCK_SHIFT;
@@ -248,17 +259,28 @@ static bool cut_lock_folio(struct cut *cut, struct folio *folio)
 	return false;
 }
 
+static bool cut_waits(const struct cut *cut, const struct folio *folio)
+{
+	return cut->may_hold && !cut->data && folio->index && folio->index == cut->behind;
+}
+
 static void cut_folio(struct cut *cut, struct folio *folio)
 {
 	struct weft_folio *state;
+	u32 mask, skip;
 	loff_t size;
-	u32 mask;
 
-	if (!cut_lock_folio(cut, folio))
+	/*
+	 * A chunk that begins in a folio that is still under writeback, for the end of the chunk before it, is for the next
+	 * time as a whole.
+	 */
+	if (cut_waits(cut, folio) || !cut_lock_folio(cut, folio)) {
+		cut->behind = folio_next_index(folio);
 		return;
-	mask = cut_take(cut, folio, &state, &size);
+	}
+	mask = cut_take(cut, folio, &state, &size, &skip);
 	if (state) {
-		cut_mask(cut, folio, mask, size);
+		cut_mask(cut, folio, mask, skip, size);
 		cut_give_up(cut, folio, state);
 	}
 	cut_position(cut, U64_MAX);
@@ -284,13 +306,13 @@ static void cut_inline(struct cut *cut, struct folio *folio)
 {
 	struct weft_folio *state;
 	struct weft_unit *unit;
+	u32 mask, skip;
 	loff_t size;
 	bool stays;
-	u32 mask;
 
 	if (!cut_lock_folio(cut, folio))
 		return;
-	mask = cut_take(cut, folio, &state, &size);
+	mask = cut_take(cut, folio, &state, &size, &skip);
 	if (mask) {
 		unit = weft_unit_alloc(cut->inode, 0, false);
 		/*
@@ -307,7 +329,7 @@ static void cut_inline(struct cut *cut, struct folio *folio)
 			cut_submit(cut, unit);
 		} else {
 			weft_unit_return(unit, 0);
-			cut_mask(cut, folio, mask, size);
+			cut_mask(cut, folio, mask, skip, size);
 		}
 	}
 	if (state)
@@ -315,15 +337,17 @@ static void cut_inline(struct cut *cut, struct folio *folio)
 	cut_position(cut, U64_MAX);
 }
 
-/* The open data unit ends at the end of the file, and may go on growing. */
+/* The open data unit ends where the file ended when this began, or behind that, and may go on growing. */
 static bool cut_hold_tail(struct cut *cut)
 {
 	struct weft_io_inode *io = &cut->inode->io;
 
-	if (!cut->data || !cut->may_hold || unit_end(cut->data) != i_size_read(&cut->inode->vfs))
+	if (!cut->data || !cut->may_hold || unit_end(cut->data) < cut->size)
 		return false;
-	if (!io->tail_since)
+	if (!io->tail_since || io->tail_pos != cut->data->runs[0].pos) {
 		io->tail_since = jiffies | 1;
+		io->tail_pos = cut->data->runs[0].pos;
+	}
 	return time_before(jiffies, io->tail_since + WEFT_TAIL_AGE);
 }
 
@@ -396,6 +420,7 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 		.mapping = mapping,
 		.wbc = wbc,
 		.sync = wbc->sync_mode == WB_SYNC_ALL,
+		.size = i_size_read(mapping->host),
 	};
 	unsigned int nofs;
 

@@ -28,9 +28,53 @@ u32 weft_folio_mask(size_t offset, size_t len)
 	return len ? GENMASK(last, first) : 0;
 }
 
+/* The bit of the block that is partly clean, if one is. */
+static u32 skip_bit(u64 dirty)
+{
+	u32 skip = dirty >> 32;
+
+	return skip ? 1u << (skip >> WEFT_BLOCK_SHIFT) : 0;
+}
+
+static unsigned int folio_set(struct weft_folio *state, u32 mask, u32 skip)
+{
+	u64 old = atomic64_read(&state->dirty), new;
+
+	do {
+		new = (skip_bit(old) & mask ? (u32)old : old) | mask;
+		if (skip && !(old & skip_bit((u64)skip << 32)))
+			new = (u32)new | (u64)skip << 32;
+	} while (!atomic64_try_cmpxchg(&state->dirty, (s64 *)&old, new));
+	return hweight32(mask & ~(u32)old);
+}
+
 unsigned int weft_folio_set(struct weft_folio *state, u32 mask)
 {
-	return hweight32(mask & ~(u32)atomic_fetch_or(mask, &state->dirty));
+	return folio_set(state, mask, 0);
+}
+
+unsigned int weft_folio_set_behind(struct weft_folio *state, size_t offset, size_t len)
+{
+	return folio_set(state, weft_folio_mask(offset, len), offset % WEFT_BLOCK_SIZE ? offset : 0);
+}
+
+u32 weft_folio_take(struct weft_folio *state, u32 *skip)
+{
+	u64 dirty = atomic64_xchg(&state->dirty, 0);
+
+	*skip = dirty >> 32;
+	return dirty;
+}
+
+/* Returns which of them were set. */
+static u32 folio_clear(struct weft_folio *state, u32 mask)
+{
+	u64 old = atomic64_read(&state->dirty), new;
+
+	do {
+		new = (skip_bit(old) & mask ? (u32)old : old) & ~(u64)mask;
+	} while (!atomic64_try_cmpxchg(&state->dirty, (s64 *)&old, new));
+	return mask & (u32)old;
 }
 
 struct weft_folio *weft_folio_make(struct folio *folio)
@@ -43,13 +87,13 @@ struct weft_folio *weft_folio_make(struct folio *folio)
 	if (!state)
 		return NULL;
 	refcount_set(&state->ref, 1);
-	atomic_set(&state->dirty, 0);
+	atomic64_set(&state->dirty, 0);
 	atomic_set(&state->parts, 0);
 	atomic_set(&state->direct, 0);
 	if (folio_test_dirty(folio)) {
 		u32 mask = weft_folio_mask(0, folio_size(folio));
 
-		atomic_set(&state->dirty, mask);
+		atomic64_set(&state->dirty, mask);
 		weft_budget_force(folio_mount(folio), (u64)hweight32(mask) << WEFT_BLOCK_SHIFT);
 	}
 	folio_attach_private(folio, state);
@@ -68,7 +112,7 @@ static void folio_detach(struct folio *folio)
 
 	if (!state)
 		return;
-	weft_budget_give(folio_mount(folio), (u64)hweight32(atomic_xchg(&state->dirty, 0)) << WEFT_BLOCK_SHIFT);
+	weft_budget_give(folio_mount(folio), (u64)hweight32(atomic64_xchg(&state->dirty, 0)) << WEFT_BLOCK_SHIFT);
 	weft_folio_drop(state);
 }
 
@@ -127,7 +171,6 @@ void weft_invalidate_folio(struct folio *folio, size_t offset, size_t len)
 	}
 	if (!state || from >= to)
 		return;
-	mask = weft_folio_mask(from, to - from);
-	mask &= (u32)atomic_fetch_andnot(mask, &state->dirty);
+	mask = folio_clear(state, weft_folio_mask(from, to - from));
 	weft_budget_give(folio_mount(folio), (u64)hweight32(mask) << WEFT_BLOCK_SHIFT);
 }

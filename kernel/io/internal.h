@@ -98,7 +98,11 @@ void weft_budget_wake(void);
  */
 struct weft_folio {
 	refcount_t ref;   /* folio->private, and each task that waits for .direct */
-	atomic_t dirty;   /* bit n: block n is dirty */
+	/*
+	 * Bit n: block n is dirty. The upper half, if not 0: from this offset on only; what stands before it in its block is
+	 * the end of a chunk, and was not changed since. One word, so that neither is ever seen without the other.
+	 */
+	atomic64_t dirty;
 	atomic_t parts;   /* of writeback: it ends with the last */
 	atomic_t direct;  /* of these: those of units that read the folio itself, so nobody may change it */
 	struct rcu_head rcu;
@@ -111,6 +115,13 @@ void weft_folio_drop(struct weft_folio *state);
 u32 weft_folio_mask(size_t offset, size_t len);
 /* Sets bits; returns how many blocks were not dirty before. The caller has their budget. */
 unsigned int weft_folio_set(struct weft_folio *state, u32 mask);
+/*
+ * The same for a range that was dirty before and comes back: its first block stays clean before it, unless somebody has made
+ * that block dirty meanwhile.
+ */
+unsigned int weft_folio_set_behind(struct weft_folio *state, size_t offset, size_t len);
+/* Clears all bits and returns them. *skip: the offset behind which only its block is dirty, or 0. */
+u32 weft_folio_take(struct weft_folio *state, u32 *skip);
 /* Waits killably until no unit reads the folio, which is locked and is unlocked by this. */
 int weft_folio_wait_direct(struct weft_inode *inode, struct folio *folio, struct weft_folio *state);
 void weft_folio_part_end(struct folio *folio, struct weft_folio *state);

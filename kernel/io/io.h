@@ -95,7 +95,8 @@ struct weft_io_inode {
 	u8 scattered;                 /* see weft_io_scattered() */
 
 	unsigned long flags;          /* WEFT_IO_* */
-	unsigned long tail_since;     /* jiffies | 1 since a tail is held, or 0; under cut_lock */
+	unsigned long tail_since;     /* jiffies | 1 since a tail is held, or 0; under cut_lock, as is: */
+	u64 tail_pos;                 /* where it begins */
 
 	struct list_head lru;         /* in weft_io_mount.lru; these under weft_io_mount.lock */
 	struct list_head due_link;    /* in weft_io_mount.closed, .held or .parked */

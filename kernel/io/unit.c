@@ -224,8 +224,7 @@ static s64 unit_memory(const struct weft_unit *unit)
 static unsigned int seg_redirty(const struct bio_vec *seg)
 {
 	struct folio *folio = page_folio(seg->bv_page);
-	unsigned int blocks = weft_folio_set(folio_get_private(folio),
-					     weft_folio_mask(seg_offset(folio, seg), seg->bv_len));
+	unsigned int blocks = weft_folio_set_behind(folio_get_private(folio), seg_offset(folio, seg), seg->bv_len);
 
 	filemap_dirty_folio(folio->mapping, folio);
 	return blocks;

@@ -12,6 +12,8 @@ own_trace=
 work=$(mktemp -d)
 cd /
 restore() {
+	echo 500 >/proc/sys/vm/dirty_writeback_centisecs
+	echo 3000 >/proc/sys/vm/dirty_expire_centisecs
 	[[ ! -e $trace/events/weft/enable ]] || echo 0 >"$trace/events/weft/enable"
 	for name in "$work"/mnt.*; do ! mountpoint -q "$name" || umount "$name"; done
 	[[ -z $own_trace ]] || umount "$trace"
@@ -61,6 +63,22 @@ ends "$cut/inserted" 1 dd if="$work/inserted" of="$cut/inserted" bs=1M status=no
 same "small and large writes" "$work/one" "$work/many"
 same "a byte at the front" "$work/one" "$work/shifted"
 
+# While it is written the flusher comes by every half second, and leaves the tail behind the last cut for the next time.
+flushing=/proc/sys/vm
+slowly() {
+	local i
+	echo 50 >$flushing/dirty_writeback_centisecs
+	echo 50 >$flushing/dirty_expire_centisecs
+	for ((i = 0; i < 48; i++)); do
+		dd if="$work/reference" bs=500000 count=1 skip="$i" status=none
+		sleep 0.1
+	done >"$cut/slow"
+	echo 500 >$flushing/dirty_writeback_centisecs
+	echo 3000 >$flushing/dirty_expire_centisecs
+}
+ends "$cut/slow" 0 slowly >"$work/slow"
+same "a file that is flushed while it grows" "$work/one" "$work/slow"
+
 volume even --chunker fixed --chunk-size 256K
 even=$work/mnt.even
 ends "$even/file" 0 dd if="$work/reference" of="$even/file" bs=1M status=none >"$work/even"
@@ -84,8 +102,11 @@ awk '$1 % 262144 && $1 % 655360 { print "a chunk of a file written at random end
 	"$work/scattered"
 
 echo 3 >/proc/sys/vm/drop_caches
-for file in "$cut/one" "$cut/many" "$even/file" "$mixed/file"; do cmp "$work/reference" "$file"; done
+for file in "$cut/one" "$cut/many" "$cut/slow" "$even/file" "$mixed/file"; do cmp "$work/reference" "$file"; done
 cmp "$work/inserted" "$cut/inserted"
+# Held tails, and the blocks that they share with the chunk before, under random operations.
+echo 50 >$flushing/dirty_writeback_centisecs
+echo 50 >$flushing/dirty_expire_centisecs
 for folder in "$cut" "$mixed"; do
 	(cd "$folder" && "${WEFT_BUILD:?}/cases/stock/content" "$RANDOM$RANDOM" 60 3)
 done
