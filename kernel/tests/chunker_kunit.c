@@ -10,7 +10,7 @@
 #include "chunk/cdc.h"
 #include "chunk/chunker.h"
 
-#define CONTENT		(1U << 20)
+#define CONTENT		(1U << 18)
 
 static const struct weft_chunker_params params = {
 	.min = 4 * 1024,
@@ -19,11 +19,8 @@ static const struct weft_chunker_params params = {
 	.random = 4 * 1024,
 };
 
-/* What the unit test "cuts_never_change" has for the same content. */
-static const u32 cuts_of_content[] = {
-	54224, 105099, 161917, 168190, 224383, 279980, 331926, 392598, 444482, 495625,
-	533301, 594233, 628222, 677396, 738295, 824720, 884115, 906584, 963931, 1036729,
-};
+/* What the unit test "cuts_never_change" has first, for the same content. */
+static const u32 cuts_of_content[] = { 54224, 105099, 161917, 168190, 224383 };
 
 static void content_fill(u8 *buf, size_t len, u64 state)
 {
@@ -92,7 +89,7 @@ static void chunker_backends_find_the_same_cut(struct kunit *test)
 	u32 want;
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
-	for (u64 seed = 1; seed <= 16; seed++) {
+	for (u64 seed = 1; seed <= 4; seed++) {
 		content_fill(buf, WEFT_CDC_WINDOW + c->len, seed);
 		want = weft_cdc_generic_find(buf + WEFT_CDC_WINDOW, c->len, c->threshold);
 		for (unsigned int i = 0; (ops = weft_cdc_backend_at(i)); i++) {
@@ -109,7 +106,7 @@ static void chunker_backends_find_the_same_cut(struct kunit *test)
 
 static void chunker_cuts_as_userspace_does(struct kunit *test)
 {
-	static const u32 pieces[] = { 100, 4096, 128 * 1024, CONTENT };
+	static const u32 pieces[] = { 100, 128 * 1024 };
 	u8 *buf = content_alloc(test);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(pieces); i++)
