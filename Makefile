@@ -58,7 +58,13 @@ CC := gcc
 PKG_CONFIG := pkg-config
 WARNINGS := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wno-unused-parameter
 CFLAGS ?= -O2 -g
-base_cflags := -std=gnu11 -pthread -D_GNU_SOURCE -DWEFT_VERSION='"$(version)"' $(WARNINGS) \
+# The coder's back-ends with GFNI are built when the assembler knows it (binutils 2.30), as in Kbuild.
+ifeq ($(shell echo 'vgf2p8mulb %zmm0, %zmm1, %zmm2' | $(CC) -c -x assembler -o /dev/null - 2>/dev/null && echo yes),yes)
+ec_cflags := -DWEFT_EC_GFNI
+else
+PURE_SRC := $(filter-out kernel/ec/x86/ec_gfni.c kernel/ec/x86/ec_avx512.c,$(PURE_SRC))
+endif
+base_cflags := -std=gnu11 -pthread -D_GNU_SOURCE -DWEFT_VERSION='"$(version)"' $(WARNINGS) $(ec_cflags) \
 	-I$(top) -I$(top)/uapi -I$(top)/kernel -I$(top)/daemon
 test_cflags := -I$(top)/tests -I$(top)/tests/lib
 

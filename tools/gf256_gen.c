@@ -25,6 +25,18 @@ static unsigned int mul(unsigned int a, unsigned int b)
 	return product;
 }
 
+/* Bit i of the product with @c is the parity of the other factor and byte 7 - i. */
+static unsigned long long affine(unsigned int c)
+{
+	unsigned long long matrix = 0;
+
+	for (int i = 0; i < 8; i++)
+		for (int bit = 0; bit < 8; bit++)
+			if (mul(c, 1u << bit) & (1u << i))
+				matrix |= 1ull << (8 * (7 - i) + bit);
+	return matrix;
+}
+
 static void print_row(const unsigned int *v, int n)
 {
 	for (int i = 0; i < n; i++)
@@ -62,6 +74,9 @@ int main(void)
 			printf(i == 16 ? ",\n\t  0x%02x" : i ? ", 0x%02x" : " 0x%02x", nib[i]);
 		printf(" },\n");
 	}
+	printf("};\n\nconst u64 weft_gf_affine[256] __aligned(64) = {\n");
+	for (unsigned int c = 0; c < 256; c++)
+		printf("%s0x%016llx,%s", c % 4 ? "" : "\t", affine(c), c % 4 == 3 ? "\n" : " ");
 	printf("};\n");
 	return 0;
 }

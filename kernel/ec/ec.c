@@ -2,10 +2,10 @@
 /*
  * Erasure coding: codecs, decode plans, and the loop that drives a back-end over the shards.
  *
- * A column is coded in strips. A strip's sources fit into the first level cache, so that outputs
- * beyond what one pass of the back-end computes find them there; and a strip is one vector
- * section, so that the kernel is not kept from scheduling for longer than the coding of
- * SECTION_BYTES.
+ * A column is coded in strips. A strip is one vector section, so that the kernel is not kept from
+ * scheduling for longer than the coding of SECTION_BYTES. When a strip needs more outputs than one
+ * pass of the back-end computes, its sources fit into the first level cache, where the later
+ * passes find them.
  */
 #include "ec.h"
 
@@ -15,8 +15,9 @@
 #define WEFT_EC_ARCH_BACKENDS
 #endif
 
-/* Bytes of all sources together in one strip. */
-#define SECTION_BYTES	(32 * 1024)
+/* Bytes of all sources together in one strip, coded in one pass or in several. */
+#define SECTION_BYTES	(64 * 1024)
+#define CACHED_BYTES	(32 * 1024)
 
 /*
  * A last strip shorter than this is done together with the one before: back-ends are slow on a few
@@ -86,7 +87,8 @@ static void ec_copy(const struct weft_ec_pass *pass, size_t len)
 /* pass->off and pass->len are set here; the rest is the caller's. */
 static void ec_run(const struct weft_ec_ops *ops, struct weft_ec_pass *pass, size_t len)
 {
-	size_t strip = SECTION_BYTES / pass->nsrc / STRIP_ALIGN * STRIP_ALIGN;
+	size_t bytes = pass->nout <= ops->max_out ? SECTION_BYTES : CACHED_BYTES;
+	size_t strip = bytes / pass->nsrc / STRIP_ALIGN * STRIP_ALIGN;
 
 	if (!pass->nout)
 		return;

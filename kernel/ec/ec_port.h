@@ -50,10 +50,26 @@ static inline void weft_simd_end(void)
 	kernel_fpu_end();
 }
 
+static inline bool weft_cpu_has_ssse3(void)
+{
+	return boot_cpu_has(X86_FEATURE_SSSE3);
+}
+
 static inline bool weft_cpu_has_avx2(void)
 {
 	return boot_cpu_has(X86_FEATURE_AVX2) &&
 	       cpu_has_xfeatures(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM, NULL);
+}
+
+static inline bool weft_cpu_has_gfni(void)
+{
+	return weft_cpu_has_avx2() && boot_cpu_has(X86_FEATURE_GFNI);
+}
+
+static inline bool weft_cpu_has_avx512(void)
+{
+	return weft_cpu_has_gfni() && boot_cpu_has(X86_FEATURE_AVX512F) &&
+	       cpu_has_xfeatures(XFEATURE_MASK_AVX512, NULL);
 }
 #else
 static inline bool weft_simd_begin(void)
@@ -113,10 +129,27 @@ typedef uint64_t u64;
 #if defined(__x86_64__)
 #define WEFT_EC_X86 1
 
+/* What the operating system does not save is not reported. */
+static inline bool weft_cpu_has_ssse3(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("ssse3");
+}
+
 static inline bool weft_cpu_has_avx2(void)
 {
 	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx2");
+}
+
+static inline bool weft_cpu_has_gfni(void)
+{
+	return weft_cpu_has_avx2() && __builtin_cpu_supports("gfni");
+}
+
+static inline bool weft_cpu_has_avx512(void)
+{
+	return weft_cpu_has_gfni() && __builtin_cpu_supports("avx512f");
 }
 #endif
 

@@ -26,6 +26,12 @@ extern const u8 weft_gf_log[256];
  */
 extern const u8 weft_gf_nib[256][32];
 
+/*
+ * Multiplication by c as a matrix of bits, as vgf2p8affineqb takes it: bit i of c * x is the
+ * parity of x & byte 7 - i of weft_gf_affine[c].
+ */
+extern const u64 weft_gf_affine[256];
+
 static inline u8 weft_gf_mul(u8 a, u8 b)
 {
 	if (!a || !b)
