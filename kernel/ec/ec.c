@@ -16,7 +16,7 @@
 #endif
 
 /* Bytes of all sources together in one strip, coded in one pass or in several. */
-#define SECTION_BYTES	(64 * 1024)
+#define SECTION_BYTES	(128 * 1024)
 #define CACHED_BYTES	(32 * 1024)
 
 /*

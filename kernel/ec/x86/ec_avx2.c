@@ -14,6 +14,7 @@
 #define MAX_OUT	4
 #define NVEC	2
 #define TURN	1
+#define AHEAD	0
 
 struct coef_ref {
 	const u8 *nib;

@@ -17,6 +17,7 @@
 #define MAX_OUT	4
 #define NVEC	2
 #define TURN	2
+#define AHEAD	512
 
 struct coef_ref {
 	u64 matrix;

@@ -10,6 +10,8 @@
  * @struct source, source_make(vec): a source's bytes as the instructions want them
  * @source_mul(factor, source): the product
  * @vec_add3(a, b, c): the sum of three
+ * @AHEAD: how many bytes ahead the lines of outputs are asked for when the multiplications are too
+ *	few to hide that stores wait for them; 0 where they never are
  *
  * A step takes NVEC registers of every source and keeps those of all outputs in registers, so that
  * each source is loaded and prepared once a step and each output is stored once.
@@ -93,6 +95,12 @@ INLINE void pass_step(const struct plain_pass *pass, size_t off, const unsigned 
 	const u8 *const *src = pass->src + ones;
 	const struct coef_ref *coef = pass->coef + ones * nout;
 	struct sums sums;
+
+	/* An address behind the end does no harm. With a third output it costs more than it brings. */
+	if (AHEAD && ones && nout <= 2)
+		UNROLL
+		for (unsigned int j = 0; j < nout; j++)
+			__builtin_prefetch(pass->dst[j] + off + AHEAD, 1);
 
 	UNROLL
 	for (unsigned int v = 0; v < nvec; v++) {
