@@ -37,6 +37,7 @@
  *   level 2  an inode says whose extents may lie behind its size; they end with the session (was: reserved, 0).
  *            DELETED names the condemned_ns of the record that it was decided on; a chunk in deletion takes note of
  *            shards that come late, with a new condemned_ns
+ *   level 3  requests may be CLONE: several extents, of several files too, refer to one chunk
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -44,7 +45,7 @@
 #include "weft_payload.h"
 
 #define WEFT_META_FORMAT 1
-#define WEFT_META_LEVEL  2 /* feature level: of entries and of the cluster */
+#define WEFT_META_LEVEL  3 /* feature level: of entries and of the cluster */
 
 enum weft_m_table {
 	WEFT_MT_STATE = 0,
@@ -423,6 +424,12 @@ struct weft_e_request_commit {
 	/* extents * struct weft_extent; chunks * (struct weft_chunk_new, (k + m) * struct weft_shard_new); data */
 };
 WEFT_ASSERT_SIZE(weft_e_request_commit, 88);
+
+struct weft_e_request_clone {
+	__le64 ino; /* of the destination */
+	struct weft_clone clone;
+};
+WEFT_ASSERT_SIZE(weft_e_request_clone, 72);
 
 /* SHARDS_STORED, SHARDS_MISSING and HEALED. HEALED: .status holds the new table CRC. */
 struct weft_e_shards {

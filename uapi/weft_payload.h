@@ -22,6 +22,7 @@
  *   FORGET         INO                                              -              (class 1: the unlinked inode is unused)
  *   EXTENTS        INO OFFSET LENGTH                                [DATA] CHUNK.. EXTENTS NEXT
  *   COMMIT         INO COMMIT [DATA] NEWCHUNK.. EXTENTS             ATTR NUMBERS   or NEED with NUMBERS
+ *   CLONE          INO CLONE                                        ATTR LENGTH(done)
  *   GROUP          GROUP                                            (GROUP_SET comes before the answer) GROUP
  *   GROUP_WANT     WANT STORES(to avoid)                            (GROUP_SET comes before the answer) GROUP
  *   HOST_WANT      HOST                                             -              (answered by the bridge; HOST_SET follows)
@@ -32,6 +33,7 @@
  *
  * Changelog
  *   1  first version
+ *      CLONE and its attribute; a service of metadata level 2 answers OPNOTSUPP
  */
 #ifndef _UAPI_WEFT_PAYLOAD_H
 #define _UAPI_WEFT_PAYLOAD_H
@@ -63,13 +65,13 @@ enum weft_request_op {
 	WEFT_REQ_SHARDS_STORED = 19,
 	WEFT_REQ_SHARDS_MISSING = 20,
 	WEFT_REQ_STATFS = 21,
-	/* reserved numbers of later parts: leases, locks, xattrs, clone, dedup, quota, watches */
+	WEFT_REQ_CLONE = 37,
+	/* reserved numbers of later parts: leases, locks, xattrs, dedup, quota, watches */
 	WEFT_REQ_XATTR = 32,
 	WEFT_REQ_OPEN = 33,
 	WEFT_REQ_CLOSE = 34,
 	WEFT_REQ_LEASE_RETURN = 35,
 	WEFT_REQ_CHUNKS = 36,
-	WEFT_REQ_CLONE = 37,
 	WEFT_REQ_FALLOCATE = 38,
 	WEFT_REQ_LOCK = 39,
 	WEFT_REQ_QUOTA = 40,
@@ -134,6 +136,7 @@ enum weft_p {
 	WEFT_P_SESSION = 34,    /* __le64 */
 	WEFT_P_VOLUME = 35,     /* struct weft_volume_info */
 	WEFT_P_TEXT = 36,       /* a sentence for a person; no NUL */
+	WEFT_P_CLONE = 37,      /* struct weft_clone */
 	WEFT_P_NR
 };
 
@@ -308,6 +311,23 @@ struct weft_commit {
 	struct weft_time ctime;
 };
 WEFT_ASSERT_SIZE(weft_commit, 64);
+
+/*
+ * A range of a file becomes what a range of another, or of the same one, is: its extents refer to the same chunks, its holes
+ * are holes. The ranges lie below the source's size and do not overlap; the destination grows if the range ends behind its
+ * size. Inline content is no chunk: of an inline source all is cloned that the destination will have, to its beginning, and
+ * of an inline destination all is replaced; else the answer is INVAL, and content has to go into chunks first. A clone is
+ * made in steps from its beginning; it is shorter than was asked (LENGTH) only if the source became shorter between them.
+ */
+struct weft_clone {
+	__le64 source;        /* inode; INO is the destination */
+	__le64 source_offset;
+	__le64 offset;        /* in the destination */
+	__le64 length;        /* bytes, > 0 */
+	struct weft_time mtime;
+	struct weft_time ctime;
+};
+WEFT_ASSERT_SIZE(weft_clone, 64);
 
 struct weft_group_want {
 	__u8 k;               /* the width that the volume asks for; the answer may be narrower */

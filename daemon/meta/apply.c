@@ -42,6 +42,8 @@ static int run_request(struct meta_apply *apply)
 		return meta_apply_forget(apply);
 	case WEFT_REQ_COMMIT:
 		return meta_apply_commit(apply);
+	case WEFT_REQ_CLONE:
+		return meta_apply_clone(apply);
 	case WEFT_REQ_SHARDS_STORED:
 	case WEFT_REQ_SHARDS_MISSING:
 		return meta_apply_shards(apply);
@@ -63,6 +65,7 @@ static bool changes_volume(u16 op)
 	case WEFT_REQ_UNLINK:
 	case WEFT_REQ_RENAME:
 	case WEFT_REQ_COMMIT:
+	case WEFT_REQ_CLONE:
 		return true;
 	}
 	return false;

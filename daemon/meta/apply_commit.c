@@ -405,21 +405,16 @@ static int drop_inline(struct commit *commit)
 static int claim(struct commit *commit)
 {
 	struct meta_apply *apply = commit->apply;
-	u64 size = le64_to_cpu(commit->inode.attr.size), reached = size;
+	bool done;
 	int err;
 
 	if (apply->entry->level < META_LEVEL_LEFT_BEHIND)
 		return WEFT_ST_OK;
-	if (meta_extent_left_behind(&commit->inode, apply->entry->session)) {
-		err = meta_extent_truncate(apply->state, &apply->tree, &commit->inode, size,
-					   &reached);
-		if (err)
-			return err;
-	}
-	if (reached != size)
-		return META_MORE;
-	commit->inode.session = cpu_to_le64(apply->entry->session);
-	return WEFT_ST_OK;
+	err = meta_extent_claim(apply->state, &apply->tree, &commit->inode, apply->entry->session,
+				&done);
+	if (err)
+		return err;
+	return done ? WEFT_ST_OK : META_MORE;
 }
 
 static void set_attributes(struct commit *commit)

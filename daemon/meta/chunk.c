@@ -3,7 +3,7 @@
  * chunk.c - chunk records, their states and their exceptions
  *
  *	live --last reference goes--> condemned --grace time--> deleting --shards gone--> nothing
- *	  ^------- COMMIT refers to it ---'
+ *	  ^-- COMMIT, CLONE refer to it ---'
  *
  * refs is the number of extents that refer to the chunk. A chunk is condemned exactly while refs is
  * 0 and it is not being deleted, and stands in CONDEMNED exactly then. It stands in EXCEPTION

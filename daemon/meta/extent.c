@@ -219,6 +219,23 @@ bool meta_extent_left_behind(const struct weft_m_inode *inode, u64 session)
 	return inode->session && le64_to_cpu(inode->session) != session;
 }
 
+int meta_extent_claim(struct meta_state *state, const struct meta_tree *tree,
+		      struct weft_m_inode *inode, u64 session, bool *done)
+{
+	u64 size = le64_to_cpu(inode->attr.size), reached = size;
+	int err;
+
+	if (meta_extent_left_behind(inode, session)) {
+		err = meta_extent_truncate(state, tree, inode, size, &reached);
+		if (err)
+			return err;
+	}
+	*done = reached == size;
+	if (*done)
+		inode->session = cpu_to_le64(session);
+	return 0;
+}
+
 /* The extent that ends where this one begins, if both are one run of one chunk. */
 static int continued(struct meta_state *state, const struct meta_tree *tree, u64 ino,
 		     const struct meta_extent *extent, struct meta_extent *previous)

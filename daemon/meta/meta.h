@@ -194,6 +194,9 @@ int meta_extent_truncate(struct meta_state *state, const struct meta_tree *tree,
  * have to go before the size grows or this session puts any of its own.
  */
 bool meta_extent_left_behind(const struct weft_m_inode *inode, u64 session);
+/* Have them go, within the budget: *done, and what lies behind the size is this session's. */
+int meta_extent_claim(struct meta_state *state, const struct meta_tree *tree,
+		      struct weft_m_inode *inode, u64 session, bool *done);
 /*
  * Put an extent where there is none; it becomes one with what it continues, else its chunk gets a
  * reference.
@@ -415,6 +418,7 @@ int meta_apply_unlink(struct meta_apply *apply);
 int meta_apply_rename(struct meta_apply *apply);
 int meta_apply_forget(struct meta_apply *apply);
 int meta_apply_commit(struct meta_apply *apply);
+int meta_apply_clone(struct meta_apply *apply);
 int meta_apply_shards(struct meta_apply *apply);
 int meta_apply_umount(struct meta_apply *apply);
 

@@ -397,6 +397,39 @@ static u32 parse_shards(struct parse *ctx)
 	return WEFT_ST_OK;
 }
 
+/* Both ranges are there, and nothing is cloned onto itself. */
+static u32 check_clone(struct parse *ctx, u64 ino, const struct weft_clone *clone)
+{
+	u64 from = le64_to_cpu(clone->source_offset), to = le64_to_cpu(clone->offset);
+	u64 length = le64_to_cpu(clone->length);
+
+	if (!length || length > META_SIZE_MAX || from > META_SIZE_MAX - length)
+		FAIL(WEFT_ST_INVAL, "CLONE of a range that is none");
+	if (to > META_SIZE_MAX - length)
+		FAIL(WEFT_ST_FBIG, "the destination would be too large");
+	if (le64_to_cpu(clone->source) == ino && from < to + length && to < from + length)
+		FAIL(WEFT_ST_INVAL, "CLONE of a range to one that overlaps it");
+	if (!time_ok(&clone->mtime) || !time_ok(&clone->ctime))
+		FAIL(WEFT_ST_INVAL, "CLONE with a time that is none");
+	return WEFT_ST_OK;
+}
+
+static u32 parse_clone(struct parse *ctx)
+{
+	struct weft_e_request_clone body = { 0 };
+	u64 ino;
+	u32 ret;
+
+	if (!get_u64(ctx, WEFT_P_INO, &ino) ||
+	    !get_struct(ctx, WEFT_P_CLONE, &body.clone, sizeof(body.clone)))
+		FAIL(WEFT_ST_INVAL, "CLONE needs an inode and a range of another");
+	ret = check_clone(ctx, ino, &body.clone);
+	if (ret)
+		return ret;
+	body.ino = cpu_to_le64(ino);
+	return stored(meta_buffer_put(ctx->buffer, &body, sizeof(body)));
+}
+
 /* ---- Requests that do not ---- */
 
 static u32 ask_name(struct parse *ctx)
@@ -496,6 +529,7 @@ static bool makes_entry(u16 op)
 	case WEFT_REQ_RENAME:
 	case WEFT_REQ_FORGET:
 	case WEFT_REQ_COMMIT:
+	case WEFT_REQ_CLONE:
 	case WEFT_REQ_SHARDS_STORED:
 	case WEFT_REQ_SHARDS_MISSING:
 		return true;
@@ -527,6 +561,8 @@ static u32 parse_entry(struct parse *ctx, u16 op)
 		return parse_forget(ctx);
 	case WEFT_REQ_COMMIT:
 		return parse_commit(ctx);
+	case WEFT_REQ_CLONE:
+		return parse_clone(ctx);
 	case WEFT_REQ_SHARDS_STORED:
 	case WEFT_REQ_SHARDS_MISSING:
 		return parse_shards(ctx);

@@ -252,6 +252,7 @@ static bool is_full_for(const struct meta_brain *brain, u16 op)
 	case WEFT_REQ_CREATE:
 	case WEFT_REQ_LINK:
 	case WEFT_REQ_COMMIT:
+	case WEFT_REQ_CLONE:
 		return __atomic_load_n(&brain->disk_low, __ATOMIC_RELAXED);
 	case WEFT_REQ_RENAME:
 		return __atomic_load_n(&brain->disk_critical, __ATOMIC_RELAXED);

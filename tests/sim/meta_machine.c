@@ -130,10 +130,17 @@ static uint16_t put_content(struct tlv_writer *w, uint64_t random)
 	struct weft_commit commit = { .flags = cpu_to_le32(WEFT_CF_SIZE | WEFT_CF_INLINE) };
 	struct weft_setattr set = { .valid = cpu_to_le32(WEFT_SA_SIZE),
 				    .size = cpu_to_le64((random >> 40) % 3000) };
+	struct weft_clone clone = { .source = cpu_to_le64(made.root + 1 + (random >> 24) % NAMES),
+				    .length = cpu_to_le64(1 + (random >> 40) % 256) };
+	uint64_t ino = made.root + 1 + (random >> 16) % NAMES;
 	uint8_t data[256];
 	size_t len = 1 + (random >> 32) % sizeof(data);
 
-	tlv_put_u64(w, WEFT_P_INO, made.root + 1 + (random >> 16) % NAMES);
+	tlv_put_u64(w, WEFT_P_INO, ino);
+	if ((random & 7) == 2 && le64_to_cpu(clone.source) != ino) {
+		tlv_put(w, WEFT_P_CLONE, &clone, sizeof(clone));
+		return WEFT_REQ_CLONE;
+	}
 	if (random & 1) {
 		tlv_put(w, WEFT_P_SETATTR, &set, sizeof(set));
 		return WEFT_REQ_SETATTR;

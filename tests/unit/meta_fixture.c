@@ -468,6 +468,28 @@ u32 fixture_write(struct meta_fixture *f, u64 ino, u64 group, u64 offset, u32 le
 	return fixture_commit_end(f, 2);
 }
 
+/* ---- CLONE ---- */
+
+void fixture_clone_payload(struct meta_fixture *f, u64 source, u64 from, u64 ino, u64 to, u64 length)
+{
+	struct weft_clone clone = { .source = cpu_to_le64(source),
+				    .source_offset = cpu_to_le64(from),
+				    .offset = cpu_to_le64(to),
+				    .length = cpu_to_le64(length),
+				    .mtime = now(f),
+				    .ctime = now(f) };
+
+	fixture_payload(f);
+	tlv_put_u64(&f->payload, WEFT_P_INO, ino);
+	tlv_put(&f->payload, WEFT_P_CLONE, &clone, sizeof(clone));
+}
+
+u32 fixture_clone(struct meta_fixture *f, u64 source, u64 from, u64 ino, u64 to, u64 length)
+{
+	fixture_clone_payload(f, source, from, ino, to, length);
+	return fixture_request(f, WEFT_REQ_CLONE, 4);
+}
+
 /* ---- What must hold of any state ---- */
 
 struct census {

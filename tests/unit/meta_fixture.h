@@ -79,6 +79,10 @@ u32 fixture_commit_end(struct meta_fixture *f, u32 slot);
 /* One chunk for one run of a file. */
 u32 fixture_write(struct meta_fixture *f, u64 ino, u64 group, u64 offset, u32 length, u32 missing);
 
+/* CLONE: how much was cloned is the LENGTH of the answer. The payload, for a request of one's own. */
+void fixture_clone_payload(struct meta_fixture *f, u64 source, u64 from, u64 ino, u64 to, u64 length);
+u32 fixture_clone(struct meta_fixture *f, u64 source, u64 from, u64 ino, u64 to, u64 length);
+
 /* An attribute of the last answer; fails the test if it is not there. */
 struct tlv fixture_answer(struct meta_fixture *f, enum weft_p type);
 /*

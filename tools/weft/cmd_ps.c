@@ -18,6 +18,7 @@ static const char *op_name(int64_t op)
 		[WEFT_REQ_GROUP_WANT] = "group-want", [WEFT_REQ_HOST_WANT] = "host-want",
 		[WEFT_REQ_HOST_FAILED] = "host-failed", [WEFT_REQ_SHARDS_STORED] = "shards-stored",
 		[WEFT_REQ_SHARDS_MISSING] = "shards-missing", [WEFT_REQ_STATFS] = "statfs",
+		[WEFT_REQ_CLONE] = "clone",
 	};
 
 	if (op <= 0 || (size_t)op >= sizeof(names) / sizeof(names[0]) || !names[op])
