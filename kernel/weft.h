@@ -17,8 +17,8 @@
  *   inode->i_rwsem (parent before child)
  *   mmap_lock
  *   sb_start_pagefault
- *   mapping->invalidate_lock
- *   weft_inode.io.cut_lock        one cutter an inode (mutex)
+ *   mapping->invalidate_lock      of two files in the order of their mappings' addresses (io/clone.c)
+ *   weft_inode.io.cut_lock        one cutter an inode (mutex); of two files in the same order
  *   folio lock                    ascending index, never two in writepages
  *   weft_mount.io.commit_sem      an answer to COMMIT is worked in (shared), stalled ones are detached (workers only)
  *   weft_mount.io.lock            counts and lists of the mount's io
@@ -124,7 +124,7 @@ struct weft_inode {
 	struct timespec64 btime;
 	bool readdir_plus;            /* of a directory: somebody looks at what READDIR brings */
 	bool bad;                     /* the daemon contradicts itself about this inode: every operation is -EIO */
-	bool in_doubt;                /* a change of size was sent and its waiter killed; see vfs/attr.c */
+	bool in_doubt;                /* a change of size, or a CLONE from or to it, was sent and its waiter killed; see vfs/attr.c */
 	struct weft_request *forget;  /* made when the last name goes, sent when the inode goes */
 	struct weft_io_inode io;
 };
@@ -148,14 +148,17 @@ static inline void weft_count(struct weft_mount *mount, enum weft_mount_counter 
 int weft_inode_update(struct inode *inode, const struct weft_attr *attr);
 
 /*
- * vfs/attr.c, for what changes content: waits killably until it is known whether a change of size happened whose waiter was
- * killed. i_rwsem must not be held by a caller that such a change waits for. 0, -EINTR, -EIO when the inode or mount is dead.
+ * vfs/attr.c, for what changes content: waits killably until it is known whether a change of size or a CLONE happened whose
+ * waiter was killed. i_rwsem must not be held by a caller that such a change waits for. 0, -EINTR, -EIO when the inode or mount is dead.
  */
 int weft_inode_settle(struct inode *inode);
 
 /* vfs/file.c, for weft_file_fops. */
 int weft_file_open(struct inode *inode, struct file *file);
 int weft_file_release(struct inode *inode, struct file *file);
+/* vfs/clone.c, likewise. */
+loff_t weft_remap_file_range(struct file *source, loff_t from, struct file *file, loff_t to, loff_t len,
+			     unsigned int flags);
 
 /* obs/event.c: tell the daemon and whoever listens; never sleeps, drops when it cannot. */
 __printf(7, 8)

@@ -3,7 +3,7 @@
  * commit.c - telling the metadata service where new content lies
  *
  * Units that are stored wait in the inode's ready list; a COMMIT names as many of them as fit. An inode has one COMMIT
- * under way, and none while its size is being changed (commit_hold), so that operations on its extents never overlap.
+ * under way, and none while its size is being changed or it is cloned (commit_hold), so that operations on its extents never overlap.
  *
  * What must stay true:
  *   - No COMMIT says a size that has bytes which none has brought: see commit_size.c. That holds for those without units, too.

@@ -84,6 +84,7 @@ const struct file_operations weft_file_fops = {
 	.fsync = file_fsync,
 	.splice_read = file_splice_read,
 	.splice_write = iter_file_splice_write,
+	.remap_file_range = weft_remap_file_range,
 	.setlease = generic_setlease,
 };
 

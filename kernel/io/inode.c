@@ -70,6 +70,19 @@ void weft_io_close(struct inode *inode)
 		weft_due_add(weft_inode(inode), WEFT_DUE_CLOSED);
 }
 
+void weft_io_times_take(struct inode *inode)
+{
+	clear_bit(WEFT_IO_META_DIRTY, &weft_inode(inode)->io.flags);
+	/* Before they are read: who changes them later marks the inode again. */
+	smp_mb();
+}
+
+void weft_io_times_back(struct inode *inode)
+{
+	set_bit(WEFT_IO_META_DIRTY, &weft_inode(inode)->io.flags);
+	mark_inode_dirty_sync(inode);
+}
+
 u64 weft_io_times_begin(struct inode *inode)
 {
 	struct weft_io_inode *io = &weft_inode(inode)->io;

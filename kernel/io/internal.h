@@ -328,6 +328,14 @@ u64 weft_commit_size(struct weft_inode *inode, const struct weft_commit_job *com
 /* --- cut.c ------------------------------------------------------------------------------------------------------------- */
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc);
 
+/* --- resize.c ---------------------------------------------------------------------------------------------------------- */
+/*
+ * With cut_lock held: waits killably until no unit of the inode is left and no COMMIT is under way; until unhold none is sent.
+ * 0, -EINTR, -EIO when the mount is dead. unhold sends nothing by itself: weft_commit_kick() does.
+ */
+int weft_commit_hold(struct weft_inode *inode);
+void weft_commit_unhold(struct weft_inode *inode);
+
 /* --- due.c: inodes that want writeback --------------------------------------------------------------------------------- */
 void weft_due_add(struct weft_inode *inode, enum weft_io_due due);
 void weft_due_del(struct weft_inode *inode);

@@ -81,7 +81,7 @@ struct weft_io_inode {
 	u32 inline_len;
 	bool is_inline;               /* the metadata service has the content inline */
 	bool no_inline;               /* the content grows out of inline: commit it as chunks */
-	bool commit_hold;             /* the size is being changed: COMMITs wait */
+	bool commit_hold;             /* the size is being changed, or a CLONE is under way: COMMITs wait */
 	struct weft_commit_job *commit; /* the one under way, or NULL */
 	struct list_head units;       /* open, under way or waiting for their COMMIT, by id */
 	struct list_head ready;       /* of these: those that wait for a COMMIT */
@@ -125,6 +125,19 @@ void weft_io_inode_prime(struct weft_inode *inode, const struct weft_request *re
  */
 int weft_io_resize_begin(struct inode *inode, loff_t size);
 void weft_io_resize_end(struct inode *inode, loff_t size, int error);
+/*
+ * Around CLONEs of ranges of source to pos of inode, which may be the same file, with i_rwsem of both held exclusively; all
+ * waits are killable and return 0 or -errno. prepare: commits all that is dirty, with what is inline in chunks where it has to
+ * be (len 0: to the end of source). lock: takes invalidate_lock of both, commits what came in between. begin: keeps both from
+ * being cut and committed. done: len bytes at pos are new; is_inline: and so is the whole file's content, in the metadata.
+ * Source NULL: only the destination, of which nothing is dirty.
+ */
+int weft_io_clone_prepare(struct inode *source, struct inode *inode, loff_t from, loff_t pos, loff_t len);
+int weft_io_clone_lock(struct inode *source, struct inode *inode);
+int weft_io_clone_begin(struct inode *source, struct inode *inode);
+void weft_io_clone_done(struct inode *inode, loff_t pos, loff_t len, bool is_inline);
+void weft_io_clone_end(struct inode *source, struct inode *inode);
+void weft_io_clone_unlock(struct inode *source, struct inode *inode);
 /* weft_inode.in_doubt has just become false: COMMITs that waited for that go on. */
 void weft_io_settled(struct weft_inode *inode);
 
@@ -140,6 +153,10 @@ void weft_io_close(struct inode *inode);
  */
 u64 weft_io_times_begin(struct inode *inode);
 void weft_io_times_end(struct inode *inode, u64 token);
+
+/* A request that is about to be made says the times as they are now; back: it has not, they are to be committed. */
+void weft_io_times_take(struct inode *inode);
+void weft_io_times_back(struct inode *inode);
 
 /* For super_operations. write_inode: times that no data carries. sync: waits killably for what was parked. */
 int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc);

@@ -24,6 +24,26 @@ static bool inode_quiet(struct weft_io_inode *io)
 	return quiet;
 }
 
+int weft_commit_hold(struct weft_inode *inode)
+{
+	struct weft_mount *mount = weft_inode_mount(inode);
+
+	if (wait_event_killable(inode->io.unit_wait, inode_quiet(&inode->io) || weft_mount_dead(mount)))
+		return -EINTR;
+	if (!weft_mount_dead(mount))
+		return 0;
+	weft_commit_unhold(inode);
+	return -EIO;
+}
+
+void weft_commit_unhold(struct weft_inode *inode)
+{
+	spin_lock(&inode->io.extent_lock);
+	inode->io.commit_hold = false;
+	wake_up_all(&inode->io.unit_wait);
+	spin_unlock(&inode->io.extent_lock);
+}
+
 /* Commits dirty data that is to stay behind what the metadata service calls the end, or that is inline and cannot stay so. */
 static int flush_below(struct weft_inode *inode, loff_t size)
 {
@@ -43,7 +63,6 @@ int weft_io_resize_begin(struct inode *vfs_inode, loff_t size)
 {
 	struct weft_inode *inode = weft_inode(vfs_inode);
 	struct address_space *mapping = vfs_inode->i_mapping;
-	struct weft_mount *mount = weft_inode_mount(inode);
 	loff_t old = i_size_read(vfs_inode);
 	int error;
 
@@ -57,19 +76,13 @@ int weft_io_resize_begin(struct inode *vfs_inode, loff_t size)
 	error = -EINTR;
 	if (mutex_lock_killable(&inode->io.cut_lock))
 		goto err_invalidate;
-	if (wait_event_killable(inode->io.unit_wait, inode_quiet(&inode->io) || weft_mount_dead(mount)))
+	error = weft_commit_hold(inode);
+	if (error)
 		goto err_cut;
-	error = -EIO;
-	if (weft_mount_dead(mount))
-		goto err_hold;
 	if (size > old)
 		weft_zero_tail(vfs_inode, old, size);
 	return 0;
 
-err_hold:
-	spin_lock(&inode->io.extent_lock);
-	inode->io.commit_hold = false;
-	spin_unlock(&inode->io.extent_lock);
 err_cut:
 	mutex_unlock(&inode->io.cut_lock);
 err_invalidate:
@@ -105,10 +118,7 @@ void weft_io_resize_end(struct inode *vfs_inode, loff_t size, int error)
 		spin_unlock(&io->extent_lock);
 	}
 	io->tail_since = 0;
-	spin_lock(&io->extent_lock);
-	io->commit_hold = false;
-	wake_up_all(&io->unit_wait);
-	spin_unlock(&io->extent_lock);
+	weft_commit_unhold(inode);
 	mutex_unlock(&io->cut_lock);
 	filemap_invalidate_unlock(vfs_inode->i_mapping);
 	weft_commit_kick(inode);

@@ -129,6 +129,7 @@ static const struct {
 	[WEFT_P_CLIENT] = WEFT_EXACT(16),
 	[WEFT_P_SESSION] = WEFT_EXACT(8),
 	[WEFT_P_VOLUME] = WEFT_EXACT(sizeof(struct weft_volume_info)),
+	[WEFT_P_CLONE] = WEFT_EXACT(sizeof(struct weft_clone)),
 #undef WEFT_EXACT
 };
 

@@ -7,7 +7,7 @@
  * Until the answer is there, weft_inode.in_doubt keeps writers and further changes of size away;
  * late_setattr() then does to the page cache what the metadata service has done. The inode stays
  * dirty so long, and so in the cache: a new one would know nothing of the doubt. An answer that
- * leaves it open makes the inode bad.
+ * leaves it open makes the inode bad. A CLONE does the same to both of its files (clone.c).
  */
 #include <linux/wait_bit.h>
 
@@ -55,6 +55,23 @@ int weft_inode_settle(struct inode *inode)
 				      (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE), 0, 0, schedule());
 
 	return error ? -EINTR : weft_permitted(inode);
+}
+
+/*
+ * Before the answer can come to nobody; the waiter takes it back if there is an answer for it.
+ */
+void weft_inode_doubt(struct inode *inode)
+{
+	WRITE_ONCE(weft_inode(inode)->in_doubt, true);
+}
+
+void weft_inode_doubt_end(struct inode *inode)
+{
+	struct weft_inode *wi = weft_inode(inode);
+
+	smp_store_mb(wi->in_doubt, false); /* before who sleeps is looked for */
+	wake_up_var(&wi->in_doubt);
+	weft_io_settled(wi);
 }
 
 static void setattr_encode(struct weft_setattr *wire, const struct iattr *attr)
@@ -112,16 +129,12 @@ static void setattr_stamp(struct inode *inode, struct iattr *attr)
  */
 static void late_resize(struct inode *inode, loff_t size, bool done)
 {
-	struct weft_inode *wi = weft_inode(inode);
-
 	if (done && weft_io_resize_begin(inode, size))
 		weft_inode_set_bad(inode,
 			"its size could not be changed here after it was changed in the metadata service");
 	else if (done)
 		weft_io_resize_end(inode, size, 0);
-	smp_store_mb(wi->in_doubt, false); /* before who sleeps is looked for */
-	wake_up_var(&wi->in_doubt);
-	weft_io_settled(wi);
+	weft_inode_doubt_end(inode);
 }
 
 /* Nobody knows the size any more, nor where the content lies: after errors that say neither. */
@@ -174,20 +187,13 @@ static int setattr_send(struct inode *inode, const struct iattr *attr)
 	weft_request_add_u64(req, WEFT_P_INO, wi->ino);
 	weft_request_add(req, WEFT_P_SETATTR, &wire, sizeof(wire));
 	req->abandoned = late_setattr;
-	/*
-	 * Before the answer can come to nobody; the waiter takes it back if there is an answer for
-	 * it.
-	 */
 	if (resize)
-		WRITE_ONCE(wi->in_doubt, true);
+		weft_inode_doubt(inode);
 	error = weft_request_call(req);
-	if (resize && weft_request_left(req)) {
+	if (resize && weft_request_left(req))
 		mark_inode_dirty_sync(inode);
-	} else if (resize) {
-		smp_store_mb(wi->in_doubt, false); /* before who sleeps is looked for */
-		wake_up_var(&wi->in_doubt);
-		weft_io_settled(wi);
-	}
+	else if (resize)
+		weft_inode_doubt_end(inode);
 	if (!error)
 		error = weft_answer_parse(req, tb);
 	if (!error)
