@@ -466,6 +466,32 @@ static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request 
 	return WEFT_ST_OK;
 }
 
+/* Inline content is cloned as a whole, and there is no other. */
+static uint32_t answer_clone(struct fake_meta *meta, const struct fake_request *req,
+			     struct fake_payload *payload)
+{
+	const struct weft_clone *clone = fake_find(req->payload, req->len, WEFT_P_CLONE, NULL);
+	struct meta_inode *inode = inode_of(meta, fake_find_u64(req, WEFT_P_INO)), *source;
+
+	source = clone ? inode_of(meta, le64toh(clone->source)) : NULL;
+	if (!source || !inode)
+		return WEFT_ST_STALE;
+	if (clone->source_offset || clone->offset || clone->length != source->attr.size ||
+	    source == inode)
+		return WEFT_ST_INVAL;
+	free(inode->data);
+	inode->data = malloc(source->data_len + 1);
+	inode->data_len = source->data_len;
+	memcpy(inode->data, source->data, source->data_len);
+	inode->attr.size = source->attr.size;
+	inode->attr.mtime_sec = clone->mtime.sec;
+	inode->attr.mtime_nsec = clone->mtime.nsec;
+	touch(meta, inode, &clone->ctime);
+	add_attr(payload, WEFT_P_ATTR, inode);
+	fake_attr(payload, WEFT_P_LENGTH, &clone->length, sizeof(clone->length));
+	return WEFT_ST_OK;
+}
+
 static uint32_t answer_extents(struct fake_meta *meta, const struct fake_request *req,
 			       struct fake_payload *payload)
 {
@@ -540,6 +566,8 @@ uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req
 		return WEFT_ST_OK;
 	case WEFT_REQ_COMMIT:
 		return answer_commit(meta, req, payload);
+	case WEFT_REQ_CLONE:
+		return answer_clone(meta, req, payload);
 	case WEFT_REQ_EXTENTS:
 		return answer_extents(meta, req, payload);
 	case WEFT_REQ_STATFS:

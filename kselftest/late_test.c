@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -258,6 +260,64 @@ static void a_size_in_doubt_is_not_believed(void)
 	end();
 }
 
+static int call_clone(const char *name)
+{
+	int from = below(name, O_RDONLY), to = below("copy", O_CREAT | O_RDWR);
+
+	if (from < 0 || to < 0)
+		return -EBADF;
+	return ioctl(to, FICLONE, from) ? -errno : 0;
+}
+
+static int call_write_other(const char *name)
+{
+	int fd = below(name, O_RDWR);
+
+	return fd < 0 || pwrite(fd, "other", 5, 0) != 5 || fsync(fd) ? -errno : 0;
+}
+
+static bool content_is(const char *name, const char *text)
+{
+	char bytes[16];
+	int fd = below(name, O_RDONLY);
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+
+	close(fd);
+	return n == (ssize_t)strlen(text) && !memcmp(bytes, text, n);
+}
+
+/*
+ * A clone whose waiter was killed may still be made, of what the source was when it was asked for:
+ * whoever writes to either file waits until that is known. Then what is cached is the clone.
+ */
+static void a_clone_in_doubt_keeps_its_source(void)
+{
+	struct timespec pause = { .tv_nsec = 300000000 };
+	pid_t writer, other;
+
+	start();
+	CHECK(!call_create("file") && !call_write_durably("file"));
+	CHECK(!call_create("copy") && content_is("copy", ""));
+	kill_caller(call_clone, "file", WEFT_REQ_CLONE);
+	drop_caches();
+	writer = child_start(call_write_other, "file");
+	/* Nothing tells that it waits; it would not need that long to write. */
+	nanosleep(&pause, NULL);
+	release_as(WEFT_REQ_CLONE, FAKE_ANSWER);
+	CHECK(!child_result(writer, 10));
+	CHECK(content_is("copy", "later"), "the clone is of what was written later");
+	drop_caches();
+	CHECK(content_is("copy", "later") && content_is("file", "other"));
+
+	kill_caller(call_clone, "file", WEFT_REQ_CLONE);
+	other = child_start(call_truncate, "copy");
+	nanosleep(&pause, NULL);
+	release_as(WEFT_REQ_CLONE, FAKE_REFUSE);
+	/* It was refused: the copy is what it was, cut short by who waited for that. */
+	CHECK(!child_result(other, 10) && !content_is("copy", "other"));
+	end();
+}
+
 static void abort_cluster(void)
 {
 	static struct fake_message message;
@@ -305,6 +365,7 @@ int main(void)
 		{ "a size in doubt stays in doubt when caches are dropped",
 		  doubt_survives_reclaim },
 		{ "a size in doubt is not believed", a_size_in_doubt_is_not_believed },
+		{ "a clone in doubt keeps its source", a_clone_in_doubt_keeps_its_source },
 		{ "ABORT ends a mount(2) that waits", abort_ends_a_mount_that_begins },
 	};
 

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,6 +89,16 @@ static int change_size(const char *unused)
 	return result(truncate(at("old"), 1));
 }
 
+static int change_content(const char *unused)
+{
+	int from = open(at("old"), O_RDONLY), to = open(at("new"), O_CREAT | O_RDWR, 0644);
+	int ret = result(from < 0 || to < 0 || ioctl(to, FICLONE, from));
+
+	close(from);
+	close(to);
+	return ret;
+}
+
 static const struct change {
 	const char *name;
 	int (*call)(const char *unused);
@@ -103,6 +115,7 @@ static const struct change {
 	{ "rename of a folder", change_rename_dir, WEFT_REQ_RENAME },
 	{ "chmod", change_mode, WEFT_REQ_SETATTR },
 	{ "truncate", change_size, WEFT_REQ_SETATTR },
+	{ "clone", change_content, WEFT_REQ_CLONE },
 };
 
 #define N_CHANGES (sizeof(changes) / sizeof(changes[0]))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The content of files against a copy in memory: writes of any size and place, appends, stores through a shared mapping,
- * truncation both ways, fsync, closing and opening again, while the page cache is dropped every now and then. Several
- * threads, each with files of its own: small ones that are inline at times, and ones of several chunks.
+ * truncation both ways, clones of ranges, copies by copy_file_range(), fsync, closing and opening again, while the page cache
+ * is dropped every now and then. Several threads, each with files of its own: small ones that are inline at times, and ones of several chunks.
  *
  *	content [SEED [OPERATIONS [THREADS]]]	in the current folder
  *
@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -222,6 +224,70 @@ static void op_mmap(struct worker *worker, struct file *file)
 		fail("%s: munmap: %s", file->name, strerror(errno));
 }
 
+static bool overlaps(const struct file *source, size_t from, const struct file *file, size_t to, size_t length)
+{
+	size_t rounded = (length + 4095) & ~(size_t)4095;
+
+	return source == file && from < to + rounded && to < from + rounded;
+}
+
+/* What was cloned or copied, in the memory's copy. */
+static void shadow_copy(const struct file *source, size_t from, struct file *file, size_t to, size_t length)
+{
+	memmove(file->shadow + to, source->shadow + from, length);
+	if (to + length > file->size)
+		file->size = to + length;
+}
+
+/* Whole blocks, or to the end of the source; an end within a block can only become an end. */
+static void op_clone(struct worker *worker, struct file *file)
+{
+	struct file *source = &worker->files[below(worker, FILES)];
+	size_t from = below(worker, source->size) & ~(size_t)4095, to = below(worker, file->limit) & ~(size_t)4095;
+	size_t length = any_length(worker, source->size - from) & ~(size_t)4095;
+	struct file_clone_range range = { .src_fd = source->fd, .src_offset = from, .dest_offset = to };
+	bool refused;
+
+	if (!below(worker, 3))
+		to = 0;
+	range.dest_offset = to;
+	if (!source->size)
+		return;
+	if (!length || !below(worker, 2))
+		length = source->size - from;
+	range.src_length = length == source->size - from && below(worker, 2) ? 0 : length;
+	if (to + length > file->limit)
+		return;
+	refused = overlaps(source, from, file, to, length) || (length % 4096 && to + length < file->size);
+	if (ioctl(file->fd, FICLONERANGE, &range) ? !refused || errno != EINVAL : refused)
+		fail("%s: clone of %zu at %zu of %s, %zu bytes long, to %zu of %zu: %s", file->name, length, from, source->name,
+		     source->size, to, file->size, refused ? "it was to be refused" : strerror(errno));
+	if (!refused)
+		shadow_copy(source, from, file, to, length);
+}
+
+static void op_copy(struct worker *worker, struct file *file)
+{
+	struct file *source = &worker->files[below(worker, FILES)];
+	size_t from = below(worker, source->size), to = below(worker, file->limit), done = 0, length;
+
+	if (!source->size)
+		return;
+	length = any_length(worker, source->size - from);
+	if (to + length > file->limit || overlaps(source, from, file, to, length))
+		return;
+	while (done < length) {
+		off_t in = from + done, out = to + done;
+		ssize_t n = copy_file_range(source->fd, &in, file->fd, &out, length - done, 0);
+
+		if (n <= 0)
+			fail("%s: copy of %zu at %zu of %s to %zu: %s", file->name, length - done, from + done, source->name,
+			     to + done, strerror(errno));
+		done += n;
+	}
+	shadow_copy(source, from, file, to, length);
+}
+
 static void op_reopen(struct worker *worker, struct file *file)
 {
 	(void)worker;
@@ -257,8 +323,8 @@ static const struct {
 	void (*run)(struct worker *worker, struct file *file);
 	unsigned int weight;
 } operations[] = {
-	{ op_write, 40 }, { op_read, 20 }, { op_truncate, 8 }, { op_mmap, 8 }, { op_fsync, 10 },
-	{ op_reopen, 4 }, { op_drop_caches, 4 }, { op_check, 2 },
+	{ op_write, 40 }, { op_read, 20 }, { op_truncate, 8 }, { op_mmap, 8 }, { op_clone, 12 }, { op_copy, 4 },
+	{ op_fsync, 10 }, { op_reopen, 4 }, { op_drop_caches, 4 }, { op_check, 2 },
 };
 
 static void run_one(struct worker *worker)
