@@ -29,8 +29,8 @@ all: userspace module
 
 # Files under kernel/ that compile in userspace too, into libweftpure.a: the daemon, tests and fuzzers link them.
 PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c kernel/chunk/x86/*.c) \
-	$(wildcard $(addprefix kernel/,chunk/cdc.c chunk/cdc_table.c chunk/chunker.c chunk/crc32c.c chunk/crctable.c chunk/extent.c chunk/hash.c \
-		chunk/header.c chunk/layout.c \
+	$(wildcard $(addprefix kernel/,chunk/cdc.c chunk/cdc_table.c chunk/chunker.c chunk/crc32c.c chunk/crctable.c \
+		chunk/extent.c chunk/frames.c chunk/hash.c chunk/header.c chunk/layout.c chunk/sample.c \
 		node/band.c node/latency.c node/wire.c))
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
@@ -82,7 +82,7 @@ endif
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft libuv jansson liburing libmnl libnl-genl-3.0 2>/dev/null)
 daemon_libs := $(shell $(PKG_CONFIG) --libs raft lmdb libuv jansson liburing libmnl 2>/dev/null)
 tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null) $(daemon_libs)
-test_libs := -lcmocka $(tool_libs)
+test_libs := -lcmocka -lm $(tool_libs)
 
 # --- Programs --------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "chunk/crc32c.h"
+#include "chunk/frames.h"
 #include "chunk/header.h"
 
 #define CRC_AT	     offsetof(struct weft_shard_header, crc)
@@ -52,6 +53,32 @@ static void accepted(const struct weft_shard_info *info, u8 *buf, size_t size)
 	require(!memcmp(again, buf, info->header_len));
 }
 
+/* What a reader of compressed chunks computes from a table that was accepted. */
+static void frames_used(const struct weft_shard_info *info, u64 offset, u64 length)
+{
+	__le32 ends[WEFT_CHUNK_MAX / WEFT_FRAME_SIZE];
+	u32 first, count, start, stored, end;
+	struct weft_frame frame;
+
+	if (!info->frames)
+		return;
+	memcpy(ends, info->frames, 4 * info->frame_count);
+	if (weft_frames_range(ends, info->plain_len, offset, length, &first, &count, &start, &stored))
+		return;
+	require(count && first + count <= info->frame_count);
+	require(stored && start <= info->stored_len && stored <= info->stored_len - start);
+	end = start;
+	for (u32 i = first; i < first + count; i++) {
+		weft_frame_get(ends, info->plain_len, i, &frame);
+		require(frame.start == end && frame.len);
+		require(frame.plain_len && frame.plain_len <= WEFT_FRAME_SIZE);
+		require(frame.len <= frame.plain_len + WEFT_CIPHER_TAG);
+		require(frame.plain_start + frame.plain_len <= info->plain_len);
+		end += frame.len;
+	}
+	require(end == start + stored);
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct weft_shard_info info;
@@ -65,10 +92,14 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memcpy(buf, data + 1, size - 1);
 	if (data[0] & 1)
 		sign(buf, (u32)size - 1);
-	if (weft_header_decode(&info, buf, size - 1, &why) == 0)
+	if (weft_header_decode(&info, buf, size - 1, &why) == 0) {
 		accepted(&info, buf, size - 1);
-	else
+		frames_used(&info, info.version, info.ino % WEFT_CHUNK_MAX);
+		frames_used(&info, info.version % info.plain_len, 1);
+		frames_used(&info, 0, info.plain_len);
+	} else {
 		require(why);
+	}
 	free(buf);
 	return 0;
 }
