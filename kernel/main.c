@@ -8,6 +8,7 @@
 #include <linux/module.h>
 
 #include "chunk/cdc.h"
+#include "chunk/codec.h"
 #include "ec/ec.h"
 #include "vfs/vfs.h"
 
@@ -17,9 +18,12 @@ static int __init weft_init(void)
 
 	weft_ec_start();
 	weft_cdc_start();
-	error = weft_node_init();
+	error = weft_codec_init();
 	if (error)
 		return error;
+	error = weft_node_init();
+	if (error)
+		goto err_codec_exit;
 	error = weft_io_init();
 	if (error)
 		goto err_node_exit;
@@ -38,6 +42,8 @@ err_io_exit:
 	weft_io_exit();
 err_node_exit:
 	weft_node_exit();
+err_codec_exit:
+	weft_codec_exit();
 	return error;
 }
 
@@ -47,6 +53,7 @@ static void __exit weft_exit(void)
 	weft_nl_exit();
 	weft_io_exit();
 	weft_node_exit();
+	weft_codec_exit();
 }
 
 module_init(weft_init);

@@ -95,6 +95,9 @@ struct weft_mount {
 	u32 k, m;
 	const struct weft_chunker_ops *chunker;
 	struct weft_chunker_params chunks;
+	u8 codec;                     /* enum weft_codec, of what is written; this kernel has it */
+	u8 codec_policy;              /* enum weft_codec_policy; ADAPTIVE: this kernel has LZ4 too */
+	u8 codec_level;
 	u32 ec_min;
 	u32 inline_max;
 	u32 flags;                    /* WEFT_VF_* */

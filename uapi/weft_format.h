@@ -15,7 +15,8 @@
  *
  * A codec of "raw" without a cipher makes a frame equal to its plaintext, so the stored form equals the chunk. A codec
  * never makes a frame longer than its plaintext (such a frame is stored raw: as long as its plaintext); a cipher adds
- * WEFT_CIPHER_TAG bytes to each frame.
+ * WEFT_CIPHER_TAG bytes to each frame. A frame that is shorter than its plaintext is, by codec: one zstd frame (RFC 8878)
+ * without a dictionary; one LZ4 block; one zlib stream (RFC 1950) of deflate.
  *
  * All fields are little-endian. Reserved fields are written as zero and refused when they are not. Numbers are never
  * reused.

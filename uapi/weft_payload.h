@@ -34,6 +34,7 @@
  * Changelog
  *   1  first version
  *      CLONE and its attribute; a service of metadata level 2 answers OPNOTSUPP
+ *      VOLUME says how a codec is chosen, and its level (was: reserved, 0)
  */
 #ifndef _UAPI_WEFT_PAYLOAD_H
 #define _UAPI_WEFT_PAYLOAD_H
@@ -364,6 +365,15 @@ enum weft_chunker_kind {
 	WEFT_CHUNKER_HYBRID = 4,
 };
 
+/* Which codec a chunk gets. Whatever the policy, a chunk that a codec does not make a sixteenth shorter is raw. */
+enum weft_codec_policy {
+	WEFT_CODEC_FIXED = 0,    /* the volume's */
+	WEFT_CODEC_ADAPTIVE = 1, /* what looks like text: the volume's; other content: LZ4; what is compressed already: none */
+};
+
+#define WEFT_LEVEL_ZSTD_MAX    19u
+#define WEFT_LEVEL_DEFLATE_MAX 9u
+
 struct weft_volume_info {
 	__u8 uuid[16];
 	__le64 volume;        /* id */
@@ -374,7 +384,7 @@ struct weft_volume_info {
 	__le32 chunk_size;    /* bytes: fixed: of a chunk, a multiple of 128 KiB; else the mean that is aimed at */
 	__le32 ec_min;        /* shorter chunks go to groups of 1 + m */
 	__le32 inline_max;    /* files up to this stay in the metadata */
-	__le32 codec;
+	__le32 codec;         /* enum weft_codec; ADAPTIVE: that of content that looks like text */
 	__le32 cipher;
 	__le32 flags;         /* WEFT_VF_* */
 	__le32 incarnation;
@@ -382,7 +392,9 @@ struct weft_volume_info {
 	__le32 chunk_min;     /* bytes; fixed: as chunk_size, like chunk_max */
 	__le32 chunk_max;     /* up to WEFT_CHUNK_MAX */
 	__le32 chunk_random;  /* hybrid: of chunks of files that are written at random */
-	__le32 reserved[4];
+	__le16 codec_policy;  /* enum weft_codec_policy */
+	__le16 codec_level;   /* of zstd and deflate; 0: the codec's own */
+	__le32 reserved[3];
 };
 WEFT_ASSERT_SIZE(weft_volume_info, 104);
 

@@ -36,7 +36,7 @@ static const struct magic magics[] = {
 	{ 0, 4, "fLaC" },			   /* FLAC */
 	{ 0, 3, "ID3" },			   /* MP3 */
 	{ 0, 4, "\x28\xb5\x2f\xfd" },		   /* zstd */
-	{ 0, 6, "\xfd" "7zXZ\x00" },		   /* xz */
+	{ 0, 6, "\3757zXZ\x00" },		   /* xz */
 	{ 0, 4, "\x04\x22\x4d\x18" },		   /* LZ4 */
 	{ 4, 6, "\x31\x41\x59\x26\x53\x59" },	   /* bzip2 */
 	{ 0, 6, "7z\xbc\xaf\x27\x1c" },		   /* 7z */

@@ -168,7 +168,7 @@ static void add_chunk(struct weft_request *req, const struct weft_put *put)
 	chunk->plain_len = cpu_to_le32(put->plain_len);
 	chunk->stored_len = cpu_to_le32(put->stored_len);
 	chunk->shard_len = cpu_to_le32(put->shard_len);
-	chunk->codec = WEFT_CODEC_RAW;
+	chunk->codec = put->codec;
 	chunk->cipher = WEFT_CIPHER_NONE;
 	chunk->k = put->k;
 	chunk->m = put->m;

@@ -3,7 +3,7 @@
  * internal.h - what the files of io/ share among themselves
  *
  * Way of a write: write.c or mmap.c dirties blocks of a folio (folio.c) against the budget (budget.c); cut.c turns dirty
- * blocks into units; unit.c sends them to the stores; commit.c tells the metadata service and ends writeback.
+ * blocks into units; pack.c compresses them; unit.c sends them to the stores; commit.c tells the metadata service and ends writeback.
  * Way of a read: read.c splits what readahead asks for by the extents (extent.c) that map.c fetched before.
  */
 #ifndef _WEFT_IO_INTERNAL_H
@@ -218,6 +218,15 @@ struct weft_run {
 	u32 chunk_offset;
 };
 
+/* The stored form of a unit that is compressed. */
+struct weft_pack {
+	struct work_struct work;
+	struct bio_vec *segs;         /* pages of its own, full but for the last; NULL: it goes raw */
+	unsigned int n_segs, max_segs;
+	u64 bytes;                    /* of pages */
+	__le32 *ends;                 /* frame table; lives as long as the unit */
+};
+
 enum weft_unit_state {
 	WEFT_UNIT_OPEN,       /* the cutter has it */
 	WEFT_UNIT_PUT,        /* on its way to the stores */
@@ -249,6 +258,8 @@ struct weft_unit {
 	struct bio_vec few_segs[WEFT_UNIT_RUNS];
 	void *buffer;
 	struct bio_vec buffer_seg;
+	bool unpinned;                /* not copied, but its folios are not read any more: .pack has what is stored */
+	struct weft_pack pack;
 };
 
 /* May sleep for the reserve unless nowait; NULL then. Enters it into the inode's list with the run that begins at pos. */
@@ -257,6 +268,8 @@ struct weft_unit *weft_unit_alloc(struct weft_inode *inode, u64 pos, bool nowait
 bool weft_unit_append(struct weft_unit *unit, struct folio *folio, size_t offset, u32 len);
 /* Copies the content; from then on the folios may change. */
 void weft_unit_copy(struct weft_unit *unit);
+/* A copy of another kind is there: from then on the folios may change. */
+void weft_unit_unpin(struct weft_unit *unit);
 /* Moves the runs and folios of @from (not copied) into @unit (copied) and frees it. false: does not fit. */
 bool weft_unit_merge(struct weft_unit *unit, struct weft_unit *from);
 /*
@@ -278,6 +291,20 @@ int weft_unit_pools_init(struct weft_mount *mount);
 void weft_unit_pools_exit(struct weft_mount *mount);
 int weft_unit_init(void);
 void weft_unit_exit(void);
+
+/* --- pack.c ------------------------------------------------------------------------------------------------------------ */
+/* Whether a unit that is about to be put may be compressed. */
+bool weft_pack_wanted(const struct weft_unit *unit);
+/* Compresses it if it is worth it, and puts it in any case; from a work item. */
+void weft_pack_submit(struct weft_unit *unit);
+/* It is stored, or not: the pages of its stored form are not needed any more. */
+void weft_pack_release(struct weft_unit *unit);
+void weft_pack_free(struct weft_unit *unit);
+/* Workspaces of a mount. exit also after a failed init. */
+int weft_pack_mount_init(struct weft_mount *mount);
+void weft_pack_mount_exit(struct weft_mount *mount);
+int weft_pack_init(void);
+void weft_pack_exit(void);
 
 /* --- commit.c ---------------------------------------------------------------------------------------------------------- */
 /* A COMMIT under way, or about to be. */

@@ -20,6 +20,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "chunk/codec.h"
 #include "uapi/weft_payload.h"
 
 struct inode;
@@ -57,6 +58,7 @@ struct weft_io_mount {
 	struct workqueue_struct *wq;  /* WQ_MEM_RECLAIM | WQ_UNBOUND, for due */
 	mempool_t *unit_pool;         /* the reserve: enough to write without any other memory */
 	mempool_t *buffer_pool;
+	struct weft_codec_pool pack_pool; /* of a volume with a codec */
 	bool stopping;                /* due and watch are not armed any more */
 	struct delayed_work expire;   /* from a plain umount on: ends the mount when nothing moves for too long */
 	unsigned long moved;          /* jiffies: of the last COMMIT that went well, or of the umount */

@@ -111,6 +111,9 @@ int weft_io_mount_init(struct weft_mount *mount)
 	error = weft_unit_pools_init(mount);
 	if (error)
 		return error;
+	error = weft_pack_mount_init(mount);
+	if (error)
+		return error;
 	error = weft_extent_shrinker_init(mount);
 	if (error)
 		return error;
@@ -145,6 +148,7 @@ void weft_io_mount_exit(struct weft_mount *mount)
 		destroy_workqueue(mount->io.wq);
 	if (mount->io.shrinker)
 		weft_extent_shrinker_exit(mount);
+	weft_pack_mount_exit(mount);
 	weft_unit_pools_exit(mount);
 }
 
@@ -199,13 +203,18 @@ int weft_io_init(void)
 	error = weft_unit_init();
 	if (error)
 		goto err_extent;
+	error = weft_pack_init();
+	if (error)
+		goto err_unit;
 	weft_flush_wq = alloc_workqueue("weft-flush", WQ_UNBOUND, 0);
 	if (!weft_flush_wq) {
 		error = -ENOMEM;
-		goto err_unit;
+		goto err_pack;
 	}
 	return 0;
 
+err_pack:
+	weft_pack_exit();
 err_unit:
 	weft_unit_exit();
 err_extent:
@@ -216,6 +225,7 @@ err_extent:
 void weft_io_exit(void)
 {
 	destroy_workqueue(weft_flush_wq);
+	weft_pack_exit();
 	weft_unit_exit();
 	weft_extent_exit();
 }

@@ -2,14 +2,15 @@
 /*
  * unit.c - units: what becomes one chunk, from the cutter until its COMMIT was answered
  *
- *   OPEN --submit--> PUT --stored--> READY --named--> COMMIT --answered--> gone
+ *   OPEN --submit--> PUT --stored--> READY --named--> COMMIT --answered--> gone       (PUT begins in pack.c)
  *     |               |                |                |
  *     +---------------+----------------+-- return ------+-- detach: only the COMMIT has it any more
  *
  * What must stay true:
  *   - A unit holds one part of the writeback of the folio behind each of its segments. The folios, and through them the
  *     inode, are there until it gives them up: at the end of weft_unit_end(), _return() or _detach() the inode may be gone.
- *   - While the unit reads the folios themselves (OPEN and PUT, not copied) nobody may change them: weft_folio.direct.
+ *   - While the unit reads the folios themselves (OPEN and PUT, not copied nor compressed yet) nobody may change them:
+ *     weft_folio.direct.
  *   - A unit that goes back makes its blocks dirty first, then ends their writeback, then leaves the inode's list; who
  *     looks for dirty folios first and for units then, and sees .redirtied unchanged, has seen every byte.
  *   - Errors: -EAGAIN, -ENOMEM and the like mean that nothing can move now; others are kept for fsync() as well. In both
@@ -67,6 +68,7 @@ static void unit_free_memory(struct weft_unit *unit)
 	if (unit->buffer)
 		mempool_free(unit->buffer, unit->mount->io.buffer_pool);
 	unit->buffer = NULL;
+	weft_pack_free(unit);
 }
 
 void weft_unit_free(struct weft_unit *unit)
@@ -167,6 +169,12 @@ bool weft_unit_merge(struct weft_unit *unit, struct weft_unit *from)
 	return true;
 }
 
+void weft_unit_unpin(struct weft_unit *unit)
+{
+	unit->unpinned = true;
+	segs_release(unit->inode, unit->segs, unit->n_segs);
+}
+
 /* --- slots: how many units are on their way -------------------------------------------------------------------------- */
 
 /* Who waits for a sync may take some more than others. */
@@ -212,7 +220,10 @@ static void slot_put(struct weft_mount *mount, bool small)
 	wake_up_all(&mount->io.wait);
 }
 
-/* Of a unit on its way, about: its bytes, which pages or a buffer hold, and the parity of what is not copied whole. */
+/*
+ * Of a unit on its way, about: its bytes, which pages or a buffer hold, and the parity of what is not copied whole. A
+ * stored form of its own counts besides.
+ */
 static s64 unit_memory(const struct weft_unit *unit)
 {
 	return unit->copied ? unit->len : unit->len + div_u64((u64)unit->len * unit->mount->m, unit->mount->k);
@@ -376,7 +387,8 @@ static void unit_put_done(struct weft_put *put)
 
 	slot_put(mount, unit->copied);
 	weft_count(mount, WEFT_MC_INFLIGHT_BYTES, -unit_memory(unit));
-	if (!unit->copied)
+	weft_pack_release(unit);
+	if (!unit->copied && !unit->unpinned)
 		segs_release(unit->inode, unit->segs, unit->n_segs);
 	if (put->error) {
 		weft_put_release(put);
@@ -411,6 +423,7 @@ int weft_unit_submit(struct weft_unit *unit, bool sync)
 		.ino = unit->inode->ino,
 		.file_offset = unit->runs[0].pos,
 		.plain_len = unit->len,
+		.stored_len = unit->len,
 		.bvec = unit->copied ? &unit->buffer_seg : unit->segs,
 		.n_bvec = unit->copied ? 1 : unit->n_segs,
 		.sync = sync,
@@ -418,7 +431,10 @@ int weft_unit_submit(struct weft_unit *unit, bool sync)
 	};
 	unit->state = WEFT_UNIT_PUT;
 	weft_count(unit->mount, WEFT_MC_INFLIGHT_BYTES, unit_memory(unit));
-	weft_put_submit(&unit->put);
+	if (weft_pack_wanted(unit))
+		weft_pack_submit(unit);
+	else
+		weft_put_submit(&unit->put);
 	return 0;
 }
 

@@ -38,6 +38,7 @@ void weft_get_job_put(struct weft_get_job *job)
 {
 	if (!refcount_dec_and_test(&job->ref))
 		return;
+	weft_get_frames_free(job);
 	weft_group_put(job->group);
 	weft_cluster_put(job->cluster);
 	kfree(job);
@@ -217,6 +218,7 @@ static void get_end(struct weft_get_job *job, int error)
 		weft_get_job_put(job);
 	job->over = true;
 	weft_count(job->mount, error ? WEFT_MC_READ_ERRORS : WEFT_MC_FETCH_BYTES, error ? 1 : get->length);
+	weft_get_frames_free(job);
 	get->error = error;
 	trace_weft_get_done(get);
 	get->done(get);
@@ -289,6 +291,49 @@ static int get_group(struct weft_get_job *job, unsigned long *next)
 	return 0;
 }
 
+/* What a band has come to: an errno when it, and so the job, has failed. */
+static int get_verdict(struct weft_get_job *job, const struct weft_get_band *band, int ret)
+{
+	if (ret == 0 && time_after_eq(jiffies, weft_get_deadline(job)))
+		ret = -EIO;
+	if (ret == -EIO)
+		get_event(job, band);
+	return ret;
+}
+
+static int get_bands_plan(struct weft_get_job *job)
+{
+	struct weft_band bands[WEFT_BANDS_MAX];
+	int n = weft_band_plan(bands, &job->layout, job->offset, job->length);
+
+	if (n < 0)
+		return n;
+	memset(job->bands, 0, sizeof(job->bands));
+	job->n_bands = n;
+	for (int i = 0; i < n; i++)
+		job->bands[i].range = bands[i];
+	return 0;
+}
+
+/* Find the frame table. Returns 1 when the bands of the frames are planned, 0 to wait until *next, or a negative errno. */
+static int get_frame_table(struct weft_get_job *job, unsigned long *next)
+{
+	struct weft_get_band *band = &job->bands[0];
+	int ret;
+
+	if (job->wants_table) {
+		ret = get_verdict(job, band, weft_get_header_advance(job, band, next));
+		if (ret <= 0)
+			return ret;
+		weft_get_band_end(job, band);
+		job->wants_table = false;
+	}
+	ret = weft_get_frames_plan(job);
+	if (!ret)
+		ret = get_bands_plan(job);
+	return ret ?: 1;
+}
+
 static int get_advance(struct weft_get_job *job, unsigned long *next)
 {
 	bool all = true;
@@ -299,24 +344,26 @@ static int get_advance(struct weft_get_job *job, unsigned long *next)
 		if (ret <= 0)
 			return ret < 0 || time_before(jiffies, weft_get_deadline(job)) ? ret : -EIO;
 	}
+	if (weft_get_is_packed(job) && !job->stored) {
+		ret = get_frame_table(job, next);
+		if (ret <= 0)
+			return ret;
+	}
 	for (unsigned int i = 0; i < job->n_bands; i++) {
 		struct weft_get_band *band = &job->bands[i];
 
 		if (band->over)
 			continue;
-		ret = weft_get_band_advance(job, band, next);
-		if (ret > 0) {
-			weft_get_band_end(job, band);
-			continue;
-		}
-		if (ret == 0 && time_after_eq(jiffies, weft_get_deadline(job)))
-			ret = -EIO;
-		if (ret == -EIO)
-			get_event(job, band);
+		ret = get_verdict(job, band, weft_get_band_advance(job, band, next));
 		if (ret < 0)
 			return ret;
-		all = false;
+		if (ret > 0)
+			weft_get_band_end(job, band);
+		else
+			all = false;
 	}
+	if (all && job->stored)
+		return weft_get_frames_unpack(job) ?: 1;
 	return all;
 }
 
@@ -356,27 +403,27 @@ static int get_plan(struct weft_get_job *job)
 {
 	const struct weft_get *get = job->get;
 	const struct weft_chunk *chunk = get->chunk;
-	struct weft_band bands[WEFT_BANDS_MAX];
-	int n, err;
+	int err;
 
-	if (chunk->codec != WEFT_CODEC_RAW || chunk->cipher != WEFT_CIPHER_NONE)
+	if (chunk->cipher != WEFT_CIPHER_NONE)
 		return -EOPNOTSUPP;
 	err = weft_layout_init(&job->layout, chunk->stored_len, chunk->k, chunk->m);
 	if (!err)
 		err = weft_ec_init(&job->ec, chunk->k, chunk->m);
 	if (err)
 		return err;
-	n = weft_band_plan(bands, &job->layout, get->offset, get->length);
-	if (n < 0)
-		return n;
-	job->n_bands = n;
-	for (int i = 0; i < n; i++) {
-		u32 len = bands[i].end - bands[i].start;
+	if (weft_get_is_packed(job))
+		return weft_get_frames_prepare(job);
+	job->offset = get->offset;
+	job->length = get->length;
+	err = get_bands_plan(job);
+	for (unsigned int i = 0; !err && i < job->n_bands; i++) {
+		const struct weft_band *range = &job->bands[i].range;
+		u32 len = range->end - range->start;
 
-		job->bands[i].range = bands[i];
-		job->bytes += (u64)hweight32(bands[i].want) * (len + weft_crctable_len(len));
+		job->bytes += (u64)hweight32(range->want) * (len + weft_crctable_len(len));
 	}
-	return 0;
+	return err;
 }
 
 static struct weft_get_job *get_job_alloc(struct weft_get *get)
@@ -400,6 +447,7 @@ static struct weft_get_job *get_job_alloc(struct weft_get *get)
 	job->moved = job->wakes_at = jiffies;
 	err = get_plan(job);
 	if (err) {
+		weft_get_frames_free(job);
 		kfree(job);
 		return ERR_PTR(err);
 	}

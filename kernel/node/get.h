@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * get.h - a range of a chunk being fetched: the job (get.c), its bands (get_band.c)
+ * get.h - a range of a chunk being fetched: the job (get.c), its bands (get_band.c), its frames (get_frames.c)
  *
  * Everything in a job but .lock's fields belongs to its work item. Each band is fetched, if need be decoded, and copied
- * to the caller on its own.
+ * to the caller on its own. Of a compressed chunk whole frames are fetched, into memory of the job; they are unpacked to
+ * the caller when all of them are there. Which bytes that are is known when the chunk's frame table is: the first job
+ * that has none reads it from the header of a shard, any of them.
  */
 #ifndef _WEFT_NODE_GET_H
 #define _WEFT_NODE_GET_H
@@ -73,6 +75,11 @@ struct weft_get_job {
 	struct weft_group *group;
 	struct weft_layout layout;
 	struct weft_ec ec;
+	u32 offset, length;           /* in the stored form: what is fetched */
+	u8 *stored;                   /* of a compressed chunk: these bytes */
+	u32 first_frame, n_frames;
+	struct weft_frame_table *table; /* room for the chunk's, while it is not known */
+	bool wants_table;             /* .bands[0] asks shards for their header */
 	unsigned int n_bands;
 	struct weft_get_band bands[WEFT_BANDS_MAX];
 };
@@ -99,7 +106,21 @@ void weft_get_collect(struct weft_get_job *job);
  * where they belong, 0 to wait until *next (jiffies, only ever moved to earlier), or a negative errno.
  */
 int weft_get_band_advance(struct weft_get_job *job, struct weft_get_band *band, unsigned long *next);
+/* The same for a header, whichever shard gives it first. */
+int weft_get_header_advance(struct weft_get_job *job, struct weft_get_band *band, unsigned long *next);
 /* Nothing is received for the band any more; its buffers are gone. */
 void weft_get_band_end(struct weft_get_job *job, struct weft_get_band *band);
+
+/* get_frames.c */
+bool weft_get_is_packed(const struct weft_get_job *job);
+/* What has to be there before the job may be submitted; which memory it will take. */
+int weft_get_frames_prepare(struct weft_get_job *job);
+/* The frame table is known: which bytes of the stored form are wanted, and room for them. */
+int weft_get_frames_plan(struct weft_get_job *job);
+/* Is what came from a shard, with its header in front, this chunk's? Then the table is known. */
+bool weft_get_header_take(struct weft_get_job *job, const struct weft_get_fetch *fetch);
+/* All bands are there: the plaintext to the caller. -EIO, with an event: it is not what was compressed. */
+int weft_get_frames_unpack(struct weft_get_job *job);
+void weft_get_frames_free(struct weft_get_job *job);
 
 #endif /* _WEFT_NODE_GET_H */

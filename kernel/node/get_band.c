@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "chunk/crctable.h"
+#include "chunk/header.h"
 #include "node/get.h"
 #include "uapi/weft_ctl.h"
 
@@ -60,9 +61,10 @@ static struct weft_get_fetch *fetch_alloc(struct weft_get_job *job, unsigned int
 	const struct weft_band *range = &job->bands[band_nr].range;
 	const struct weft_chunk *chunk = job->get->chunk;
 	u32 len = range->end - range->start;
+	u32 head_len = job->wants_table ? weft_header_len(chunk->plain_len, chunk->codec, chunk->cipher) : 0;
 	enum weft_lane_kind lane = len < WEFT_LANE_SMALL_MAX ? WEFT_LANE_SMALL : WEFT_LANE_BULK;
 	struct weft_get_fetch *fetch = kzalloc(sizeof(*fetch), WEFT_NODE_GFP);
-	struct weft_buf *buf = weft_buf_alloc(len, weft_crctable_len(len), WEFT_NODE_GFP);
+	struct weft_buf *buf = weft_buf_alloc(head_len + len, weft_crctable_len(len), WEFT_NODE_GFP);
 
 	if (!fetch || !buf) {
 		kfree(fetch);
@@ -78,6 +80,7 @@ static struct weft_get_fetch *fetch_alloc(struct weft_get_job *job, unsigned int
 	weft_rpc_init(&fetch->rpc, &fetch_ops, host, lane, 0);
 	fetch->rpc.request = (struct weft_wire_frame){
 		.op = WEFT_OP_GET,
+		.flags = head_len ? WEFT_WIRE_GET_HEADER : 0,
 		.store = store,
 		.group = chunk->group,
 		.session = chunk->sid_session,
@@ -87,6 +90,7 @@ static struct weft_get_fetch *fetch_alloc(struct weft_get_job *job, unsigned int
 		.length = len,
 	};
 	fetch->rpc.expect_len = chunk->shard_len;
+	fetch->rpc.expect_head = head_len;
 	fetch->rpc.in = buf;
 	return fetch;
 }
@@ -202,7 +206,7 @@ static void fetch_ended(struct weft_get_job *job, struct weft_get_fetch *fetch)
 	if (job->over || band->over || shard->fetch != fetch)
 		return;
 	if (!rpc->error && rpc->status == WEFT_ST_OK) {
-		if (buf_good(rpc->in)) {
+		if (rpc->expect_head ? weft_get_header_take(job, fetch) : buf_good(rpc->in)) {
 			job->moved = jiffies;
 			shard->state = WEFT_GET_HAVE;
 			return;
@@ -309,21 +313,25 @@ static void band_decode(const struct weft_get_job *job, const struct weft_get_ba
 	}
 }
 
-/* The wanted bytes of @shard, from @buf, which holds the band's range of it. */
+/* The wanted bytes of @shard, from @buf, which holds the band's range of it: to the caller, or to the frames. */
 static int shard_copy(const struct weft_get_job *job, const struct weft_band *range, unsigned int shard,
 		      const struct weft_buf *buf)
 {
 	const struct weft_get *get = job->get;
 	u32 base = shard * job->layout.shard_len;
-	u32 from = max(base + range->start, get->offset);
-	u32 to = min(base + range->end, get->offset + get->length);
+	u32 from = max(base + range->start, job->offset);
+	u32 to = min(base + range->end, job->offset + job->length);
+	struct kvec stored = { .iov_base = job->stored, .iov_len = job->length };
 	struct iov_iter iter;
 	u32 at, len;
 
 	if (from >= to)
 		return 0;
-	iov_iter_bvec(&iter, ITER_DEST, get->bvec, get->n_bvec, get->length);
-	iov_iter_advance(&iter, from - get->offset);
+	if (job->stored)
+		iov_iter_kvec(&iter, ITER_DEST, &stored, 1, job->length);
+	else
+		iov_iter_bvec(&iter, ITER_DEST, get->bvec, get->n_bvec, get->length);
+	iov_iter_advance(&iter, from - job->offset);
 	for (at = from; at < to; at += len) {
 		const void *bytes = weft_buf_at(buf, at - base - range->start, &len);
 
@@ -475,6 +483,28 @@ int weft_get_band_advance(struct weft_get_job *job, struct weft_get_band *band, 
 		if (hweight32(view.have | view.coming | view.late | view.untried) < k)
 			return band_wait_away(job, band, view.away, next);
 	}
+	if (view.patience != MAX_JIFFY_OFFSET && time_before(jiffies + view.patience, *next))
+		*next = jiffies + view.patience;
+	return 0;
+}
+
+int weft_get_header_advance(struct weft_get_job *job, struct weft_get_band *band, unsigned long *next)
+{
+	struct band_view view;
+	int err;
+
+	band_look(job, band, &view);
+	if (view.have)
+		return 1;
+	late_count(band, view.late);
+	if (!view.coming && view.untried) {
+		err = band_ask_more(job, band, 1);
+		if (err)
+			return err;
+		band_look(job, band, &view);
+	}
+	if (!(view.coming | view.late | view.untried))
+		return band_wait_away(job, band, view.away, next);
 	if (view.patience != MAX_JIFFY_OFFSET && time_before(jiffies + view.patience, *next))
 		*next = jiffies + view.patience;
 	return 0;

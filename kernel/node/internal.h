@@ -138,6 +138,7 @@ struct weft_rpc {
 	struct weft_wire_frame request;
 	u32 head_len;                 /* of .head */
 	u32 expect_len;               /* GET: the shard's length; an answer that says otherwise is corrupt */
+	u32 expect_head;              /* GET: the same of its header; 0: none was asked for */
 	u8 head[sizeof(struct weft_wire_header) + sizeof(struct weft_shard_header)];
 	struct weft_buf *in;          /* for the payload of the answer; freed with the request */
 	ktime_t born;
@@ -413,6 +414,13 @@ void weft_group_refresh(struct weft_mount *mount, u64 id);
 
 int weft_group_table_init(struct weft_cluster *cluster);
 void weft_group_table_exit(struct weft_cluster *cluster);
+
+/* --- record.c ------------------------------------------------------------------------------------------------------ */
+
+/* Room for the table of a compressed chunk. */
+struct weft_frame_table *weft_frame_table_alloc(u32 plain_len, gfp_t gfp);
+/* The chunk's table is known. Takes @table, which is complete. */
+void weft_chunk_frames_set(struct weft_chunk *chunk, struct weft_frame_table *table);
 
 /* --- report.c ------------------------------------------------------------------------------------------------------ */
 

@@ -2,8 +2,8 @@
 /*
  * node.h - the way to every store: hosts, their connections, groups; storing and fetching stored chunks
  *
- * io/ hands over whole jobs: "store this plaintext as one chunk" (struct weft_put) and "bring these bytes of that chunk"
- * (struct weft_get). Choosing a group, coding, checksums, spares, hedging, degraded reads and their deadlines happen below
+ * io/ hands over whole jobs: "store this form of a chunk" (struct weft_put) and "bring these bytes of that chunk", in the
+ * plaintext (struct weft_get). Choosing a group, coding, checksums, spares, hedging, degraded reads and their deadlines happen below
  * this line. A job ends exactly once, in process context, by its .done.
  *
  * What a connection receives goes into buffers that belong to the request, never into page cache folios: an answer that
@@ -98,6 +98,11 @@ struct weft_host_info {
 /* The host of the lowest number that is not below from; false: there is none. Sleeps on nobody outside of this kernel. */
 bool weft_host_info_next(struct weft_cluster *cluster, u32 from, struct weft_host_info *info);
 
+struct weft_frame_table {
+	struct rcu_head rcu;
+	__le32 ends[];                /* as in the shard header, checked */
+};
+
 /* --- chunks as readers know them ------------------------------------------------------------------------------------ */
 /* Immutable once published; shared by the extents that point into it. */
 struct weft_chunk {
@@ -110,6 +115,7 @@ struct weft_chunk {
 	u32 plain_len, stored_len, shard_len;
 	u32 key_id;
 	u8 codec, cipher, k, m;
+	struct weft_frame_table *frames; /* of a compressed chunk: set once, when it is known; weft_chunk_frames() */
 	u8 n_exceptions;
 	struct {
 		u8 index;
@@ -124,6 +130,15 @@ struct weft_put;
 struct weft_chunk *weft_chunk_from_put(const struct weft_put *put, u64 number, gfp_t gfp);
 void weft_chunk_get(struct weft_chunk *chunk);
 void weft_chunk_put(struct weft_chunk *chunk);
+
+/* The frame table of a compressed chunk; NULL: a shard's header has to be read for it. */
+static inline const __le32 *weft_chunk_frames(const struct weft_chunk *chunk)
+{
+	/* Pairs with weft_chunk_frames_set(): what the table holds was there before it. */
+	const struct weft_frame_table *table = smp_load_acquire(&chunk->frames);
+
+	return table ? table->ends : NULL;
+}
 
 /* --- fetching --------------------------------------------------------------------------------------------------------- */
 struct weft_get {
@@ -149,7 +164,10 @@ struct weft_put {
 	struct weft_mount *mount;
 	u64 ino, file_offset;         /* for the shard header */
 	u32 plain_len;
-	const struct bio_vec *bvec;   /* the plaintext; must not change until done (copied or under writeback) */
+	u32 stored_len;               /* plain_len for a raw chunk */
+	u8 codec;                     /* enum weft_codec */
+	const __le32 *ends;           /* the frame table; NULL for a raw chunk. The caller's until released */
+	const struct bio_vec *bvec;   /* the stored form; must not change until done (copied or under writeback) */
 	unsigned int n_bvec;
 	bool sync;                    /* somebody waits: goes before background work */
 	void (*done)(struct weft_put *put);
@@ -158,7 +176,7 @@ struct weft_put {
 	int error;                    /* 0; -EAGAIN: nothing can move now, park; -ENOSPC; -EIO; -ENOMEM; aborted: -EINTR */
 	u64 sid_session, sid_counter;
 	u64 group;
-	u32 stored_len, shard_len;
+	u32 shard_len;
 	u8 k, m;
 	struct {
 		u32 store;            /* that acknowledged, or WEFT_STORE_NONE */

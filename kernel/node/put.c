@@ -14,6 +14,7 @@
 #include <linux/mempool.h>
 #include <linux/slab.h>
 
+#include "chunk/header.h"
 #include "node/put.h"
 #include "obs/trace.h"
 
@@ -96,7 +97,6 @@ static void put_results(struct weft_put_job *job)
 	put->sid_session = job->session;
 	put->sid_counter = job->counter;
 	put->group = job->group->id;
-	put->stored_len = job->layout.stored_len;
 	put->shard_len = job->layout.shard_len;
 	put->k = job->layout.k;
 	put->m = job->layout.m;
@@ -175,7 +175,7 @@ static void put_ask(struct weft_put_job *job, unsigned int k)
 	job->waiter.wake = put_waiter_woken;
 	put_timer_set(job, weft_put_deadline(job));
 	weft_put_job_get(job);
-	if (weft_group_ask_open(job->mount, job->mount->volume, k, job->mount->m, job->put->plain_len, &job->waiter)) {
+	if (weft_group_ask_open(job->mount, job->mount->volume, k, job->mount->m, job->put->stored_len, &job->waiter)) {
 		weft_put_job_put(job);
 		put_retry(job, -ENOMEM);
 	}
@@ -196,7 +196,7 @@ static void put_name(struct weft_put_job *job)
 
 static int put_layout(struct weft_put_job *job)
 {
-	int err = weft_layout_init(&job->layout, job->put->plain_len, job->group->k, job->group->m);
+	int err = weft_layout_init(&job->layout, job->put->stored_len, job->group->k, job->group->m);
 
 	if (err)
 		return err;
@@ -411,7 +411,8 @@ void weft_put_submit(struct weft_put *put)
 	struct weft_put_job *job;
 
 	put->state = NULL;
-	if (!put->plain_len || put->plain_len > WEFT_CHUNK_MAX) {
+	if (weft_header_lengths_check(put->plain_len, put->stored_len, put->codec, WEFT_CIPHER_NONE, 0, NULL) ||
+	    weft_header_has_frames(put->codec, WEFT_CIPHER_NONE) != !!put->ends) {
 		put_refuse(put, -EINVAL);
 		return;
 	}

@@ -17,7 +17,7 @@
 #define WEFT_PUT_COLUMN (32u * 1024)
 /* Data is described to the socket in spans of that many bytes. */
 #define WEFT_PUT_SPAN (64u * 1024)
-/* The plaintext's pages are found by an index with an entry for each of so many bytes. */
+/* The stored form's pages are found by an index with an entry for each of so many bytes. */
 #define WEFT_PUT_STRIDE (64u * 1024)
 
 enum weft_put_phase {
@@ -30,7 +30,7 @@ enum weft_put_phase {
 
 struct weft_put_job;
 
-/* Where in the caller's bvec a byte of the plaintext stands. */
+/* Where in the caller's bvec a byte of the stored form stands. */
 struct weft_put_cursor {
 	u32 index;
 	u32 offset;
@@ -96,6 +96,8 @@ struct weft_put_job {
 	struct weft_put_shard shards[WEFT_SHARDS_MAX];
 
 	/* set before a try's first send, read by the senders */
+	u8 head[WEFT_SHARD_HEADER_MAX]; /* header and frame table; index and CRC are those of the last shard made */
+	u32 frames_len;               /* bytes of the frame table, which are the first of a body */
 	struct weft_layout layout;
 	struct weft_ec ec;
 	u32 column_len;
@@ -160,7 +162,7 @@ void weft_put_report_late(struct weft_put_job *job);
 void weft_put_leave(struct weft_put_job *job, bool keep_answers);
 
 /* put_body.c */
-/* Find the strides of the plaintext. -EINVAL if the bvec holds less than plain_len. */
+/* Find the strides of the stored form. -EINVAL if the bvec holds less than stored_len. */
 int weft_put_index(struct weft_put_job *job);
 /* Memory for CRC tables and columns of the job's layout. -ENOMEM: not now. */
 int weft_put_space_alloc(struct weft_put_job *job);

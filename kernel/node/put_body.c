@@ -2,11 +2,12 @@
 /*
  * The bytes of a chunk's shards, made as the sockets take them.
  *
- * Data shards are pages of the plaintext, given away by reference; what is behind the end of the plaintext is zeros.
+ * Data shards are pages of the stored form (of a raw chunk: the page cache's own), given away by reference; what is behind
+ * its end is zeros.
  * Parity is made column by column: the sender that comes first to a column makes it for all parity shards that are
  * about to need it, and each has room for two columns, so that one that sends the previous column does not make the
  * other wait. A sender that falls behind makes its columns alone. Memory of a chunk's parity is so bounded by two
- * columns a parity shard, however long its shards are. With k = 1 every shard is the plaintext itself.
+ * columns a parity shard, however long its shards are. With k = 1 every shard is the stored form itself.
  *
  * The CRCs of a shard are noted while its bytes pass and sent behind them. Two senders of one shard (the second to a
  * spare) note the same values.
@@ -25,7 +26,7 @@ static_assert(!IS_ENABLED(CONFIG_HIGHMEM));
 /* One unit at a time may use this when there is no other memory, so that dirty pages can always become clean. */
 #define RESERVE_SIZE (512u * 1024)
 
-/* Pieces of the plaintext but the first and the last are at least that long. */
+/* Pieces of the stored form but the first and the last are at least that long. */
 #define PUT_PIECE_MIN 512u
 
 static u8 *reserve_space;
@@ -79,7 +80,7 @@ void weft_put_space_free(struct weft_put_job *job)
 	job->space = NULL;
 }
 
-/* --- plaintext -------------------------------------------------------------------------------------------------------- */
+/* --- stored form ------------------------------------------------------------------------------------------------------ */
 
 int weft_put_index(struct weft_put_job *job)
 {
@@ -87,19 +88,19 @@ int weft_put_index(struct weft_put_job *job)
 	u32 next = 0;
 	u64 at = 0;
 
-	for (unsigned int i = 0; i < put->n_bvec && at < put->plain_len; i++) {
+	for (unsigned int i = 0; i < put->n_bvec && at < put->stored_len; i++) {
 		u32 len = put->bvec[i].bv_len;
 
 		/* A span must hold a CRC block, however it is cut up. */
 		if (len < PUT_PIECE_MIN && i && i + 1 < put->n_bvec)
 			return -EINVAL;
-		while (next < put->plain_len && next < at + len) {
+		while (next < put->stored_len && next < at + len) {
 			job->stride[next / WEFT_PUT_STRIDE] = (struct weft_put_cursor){ .index = i, .offset = next - at };
 			next += WEFT_PUT_STRIDE;
 		}
 		at += len;
 	}
-	return at < put->plain_len ? -EINVAL : 0;
+	return at < put->stored_len ? -EINVAL : 0;
 }
 
 /* Move @cursor forward by @len bytes. It may end behind the last byte. */
@@ -114,30 +115,30 @@ static void cursor_advance(const struct weft_put *put, struct weft_put_cursor *c
 
 static void cursor_seek(const struct weft_put_job *job, struct weft_put_cursor *cursor, u32 at)
 {
-	if (at >= job->put->plain_len)
+	if (at >= job->put->stored_len)
 		return;
 	*cursor = job->stride[at / WEFT_PUT_STRIDE];
 	cursor_advance(job->put, cursor, at % WEFT_PUT_STRIDE);
 }
 
-/* The bytes at @at of the padded plaintext that stand in one piece; @cursor points there. */
+/* The bytes at @at of the padded stored form that stand in one piece; @cursor points there. */
 static const void *cursor_bytes(const struct weft_put_job *job, const struct weft_put_cursor *cursor, u32 at, u32 *len)
 {
 	const struct weft_put *put = job->put;
 	const struct bio_vec *bv;
 
-	if (at >= put->plain_len) {
+	if (at >= put->stored_len) {
 		*len = min_t(u32, *len, PAGE_SIZE);
 		return page_address(ZERO_PAGE(0));
 	}
 	bv = &put->bvec[cursor->index];
-	*len = min3(*len, bv->bv_len - cursor->offset, put->plain_len - at);
+	*len = min3(*len, bv->bv_len - cursor->offset, put->stored_len - at);
 	return page_address(bv->bv_page) + bv->bv_offset + cursor->offset;
 }
 
 /* --- data shards -------------------------------------------------------------------------------------------------------- */
 
-/* Note the CRCs of @len bytes from byte @at of the padded plaintext on, which are blocks from @block on. */
+/* Note the CRCs of @len bytes from byte @at of the padded stored form on, which are blocks from @block on. */
 static void data_sum(const struct weft_put_job *job, u8 *table, u32 block, u32 at, u32 len)
 {
 	struct weft_put_cursor cursor = {};
@@ -149,7 +150,7 @@ static void data_sum(const struct weft_put_job *job, u8 *table, u32 block, u32 a
 		const void *bytes = cursor_bytes(job, &cursor, at, &part);
 
 		crc = weft_crc32c(crc, bytes, part);
-		if (at < job->put->plain_len)
+		if (at < job->put->stored_len)
 			cursor_advance(job->put, &cursor, part);
 		at += part;
 		len -= part;
@@ -173,10 +174,10 @@ static void data_span(const struct weft_put_job *job, u32 at, u32 len, struct we
 		struct bio_vec *to = &span->bv[span->n++];
 		u32 part;
 
-		if (at < put->plain_len) {
+		if (at < put->stored_len) {
 			const struct bio_vec *bv = &put->bvec[cursor.index];
 
-			part = min3(len, bv->bv_len - cursor.offset, put->plain_len - at);
+			part = min3(len, bv->bv_len - cursor.offset, put->stored_len - at);
 			bvec_set_page(to, bv->bv_page, part, bv->bv_offset + cursor.offset);
 			span->splice &= sendpage_ok(bv->bv_page);
 			cursor_advance(put, &cursor, part);
@@ -249,7 +250,7 @@ static void column_make(struct weft_put_job *job, struct weft_put_send *const *s
 			src[i] = cursor_bytes(job, &job->cursors[i], i * shard_len + at, &run);
 		weft_ec_encode(&job->part, run, src, dst);
 		for (unsigned int i = 0; i < k; i++)
-			if (i * shard_len + at < job->put->plain_len)
+			if (i * shard_len + at < job->put->stored_len)
 				cursor_advance(job->put, &job->cursors[i], run);
 		for (unsigned int i = 0; i < n; i++)
 			dst[i] += run;
@@ -321,6 +322,12 @@ void weft_put_body(struct weft_rpc *rpc, u32 at, struct weft_span *span)
 	struct weft_put_job *job = send->job;
 	u32 shard_len = job->layout.shard_len;
 
+	if (at < job->frames_len) {
+		span->vec.iov_base = job->head + sizeof(struct weft_shard_header) + at;
+		span->len = job->frames_len - at;
+		return;
+	}
+	at -= job->frames_len;
 	if (at < shard_len) {
 		if (send->columns)
 			parity_body(send, at, span);

@@ -42,15 +42,14 @@ static const struct weft_rpc_ops send_ops = {
 	.free = send_free,
 };
 
-static int send_header_write(struct weft_put_send *send)
+/* The header of the try's shards, but for what differs between them. */
+static int job_header_write(struct weft_put_job *job)
 {
-	const struct weft_put_job *job = send->job;
 	const struct weft_put *put = job->put;
 	struct weft_shard_info info = {
-		.index = send->shard,
 		.k = job->layout.k,
 		.m = job->layout.m,
-		.codec = WEFT_CODEC_RAW,
+		.codec = put->codec,
 		.cipher = WEFT_CIPHER_NONE,
 		.sid_session = job->session,
 		.sid_counter = job->counter,
@@ -59,18 +58,29 @@ static int send_header_write(struct weft_put_send *send)
 		.ino = put->ino,
 		.file_offset = put->file_offset,
 		.plain_len = put->plain_len,
-		.stored_len = put->plain_len,
+		.stored_len = put->stored_len,
+		.frames = put->ends,
 	};
+	int len = weft_header_encode(&info, job->head, sizeof(job->head), NULL);
 
-	return weft_header_encode(&info, send->rpc.head + sizeof(struct weft_wire_header),
-				  sizeof(struct weft_shard_header), NULL);
+	if (WARN_ON_ONCE(len < 0))
+		return len;
+	job->frames_len = len - sizeof(struct weft_shard_header);
+	return 0;
+}
+
+static void send_header_write(struct weft_put_send *send)
+{
+	struct weft_put_job *job = send->job;
+
+	weft_header_stamp(job->head, send->shard);
+	memcpy(send->rpc.head + sizeof(struct weft_wire_header), job->head, sizeof(struct weft_shard_header));
 }
 
 static struct weft_put_send *send_alloc(struct weft_put_job *job, unsigned int shard, u32 store, struct weft_host *host)
 {
 	enum weft_lane_kind lane = job->layout.shard_len < WEFT_LANE_SMALL_MAX ? WEFT_LANE_SMALL : WEFT_LANE_BULK;
 	struct weft_put_send *send = weft_put_send_alloc();
-	int len;
 
 	if (!send)
 		return NULL;
@@ -89,14 +99,9 @@ static struct weft_put_send *send_alloc(struct weft_put_job *job, unsigned int s
 		.counter = job->counter,
 		.index = shard,
 	};
-	weft_wire_frame_put(&send->rpc.request, sizeof(struct weft_shard_header), job->layout.shard_len);
+	weft_wire_frame_put(&send->rpc.request, sizeof(struct weft_shard_header) + job->frames_len, job->layout.shard_len);
 	send->rpc.urgent = job->put->sync;
-	len = send_header_write(send);
-	if (len != sizeof(struct weft_shard_header)) {
-		WARN_ON_ONCE(len);
-		weft_rpc_put(&send->rpc);
-		return NULL;
-	}
+	send_header_write(send);
 	return send;
 }
 
@@ -121,8 +126,10 @@ static void send_drop(struct weft_put_send **send)
 int weft_put_send_all(struct weft_put_job *job)
 {
 	unsigned int n = weft_put_shards(job);
-	int err = 0;
+	int err = job_header_write(job);
 
+	if (err)
+		return err;
 	for (unsigned int i = 0; i < n && !err; i++) {
 		struct weft_host *host = weft_host_of_store(job->cluster, job->group->slots[i]);
 

@@ -70,7 +70,7 @@ static bool rx_fits(const struct weft_rpc *rpc, const struct weft_wire_frame *fr
 {
 	if (frame->op == WEFT_OP_HELLO || frame->payload_len == 0)
 		return true;
-	if (frame->op != WEFT_OP_GET || frame->shard_len != rpc->expect_len || frame->head_len)
+	if (frame->op != WEFT_OP_GET || frame->shard_len != rpc->expect_len || frame->head_len != rpc->expect_head)
 		return false;
 	return true;
 }

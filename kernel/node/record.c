@@ -30,8 +30,24 @@ void weft_chunk_get(struct weft_chunk *chunk)
 
 void weft_chunk_put(struct weft_chunk *chunk)
 {
-	if (chunk && refcount_dec_and_test(&chunk->ref))
-		kfree_rcu(chunk, rcu);
+	if (!chunk || !refcount_dec_and_test(&chunk->ref))
+		return;
+	if (chunk->frames)
+		kfree_rcu(chunk->frames, rcu);
+	kfree_rcu(chunk, rcu);
+}
+
+struct weft_frame_table *weft_frame_table_alloc(u32 plain_len, gfp_t gfp)
+{
+	struct weft_frame_table *table;
+
+	return kmalloc(struct_size(table, ends, weft_frame_count(plain_len)), gfp);
+}
+
+void weft_chunk_frames_set(struct weft_chunk *chunk, struct weft_frame_table *table)
+{
+	if (cmpxchg_release(&chunk->frames, NULL, table))
+		kfree(table);
 }
 
 static bool record_ok(const struct weft_chunk_info *info, size_t len, u32 n_exceptions)
@@ -101,6 +117,16 @@ struct weft_chunk *weft_chunk_decode(const void *data, size_t len)
 	return chunk;
 }
 
+/* Whoever reads it need not fetch it; without memory he has to. */
+static struct weft_frame_table *record_frames(const struct weft_put *put, gfp_t gfp)
+{
+	struct weft_frame_table *table = put->ends ? weft_frame_table_alloc(put->plain_len, gfp) : NULL;
+
+	if (table)
+		memcpy(table->ends, put->ends, weft_frame_count(put->plain_len) * sizeof(table->ends[0]));
+	return table;
+}
+
 /* The group's slots of a put's shards, to tell which of them stand elsewhere. */
 struct weft_chunk *weft_chunk_from_put(const struct weft_put *put, u64 number, gfp_t gfp)
 {
@@ -119,8 +145,9 @@ struct weft_chunk *weft_chunk_from_put(const struct weft_put *put, u64 number, g
 	chunk->plain_len = put->plain_len;
 	chunk->stored_len = put->stored_len;
 	chunk->shard_len = put->shard_len;
-	chunk->codec = WEFT_CODEC_RAW;
+	chunk->codec = put->codec;
 	chunk->cipher = WEFT_CIPHER_NONE;
+	chunk->frames = record_frames(put, gfp);
 	chunk->k = put->k;
 	chunk->m = put->m;
 	n = 0;

@@ -27,6 +27,7 @@ void weft_rpc_init(struct weft_rpc *rpc, const struct weft_rpc_ops *ops, struct 
 	INIT_HLIST_NODE(&rpc->flight);
 	rpc->head_len = sizeof(struct weft_wire_header) + shard_head_len;
 	rpc->expect_len = 0;
+	rpc->expect_head = 0;
 	rpc->in = NULL;
 	rpc->born = ktime_get();
 	rpc->started = rpc->born;

@@ -105,6 +105,28 @@ static void session_close(struct weft_mount *mount)
 	}
 }
 
+/* What chunks are compressed by. -ENOPKG: this kernel has no library for it. */
+static int codec_take(struct weft_mount *mount, const struct weft_volume_info *volume)
+{
+	u32 codec = le32_to_cpu(volume->codec), policy = le16_to_cpu(volume->codec_policy),
+	    level = le16_to_cpu(volume->codec_level);
+
+	if (codec > WEFT_CODEC_DEFLATE || policy > WEFT_CODEC_ADAPTIVE)
+		return -EOPNOTSUPP;
+	if (codec == WEFT_CODEC_RAW && (policy || level))
+		return -EPROTO;
+	if (level > (codec == WEFT_CODEC_DEFLATE ? WEFT_LEVEL_DEFLATE_MAX : WEFT_LEVEL_ZSTD_MAX))
+		return -EPROTO;
+	if (codec != WEFT_CODEC_RAW && !weft_codec(codec))
+		return -ENOPKG;
+	if (policy == WEFT_CODEC_ADAPTIVE && !weft_codec(WEFT_CODEC_LZ4))
+		return -ENOPKG;
+	mount->codec = codec;
+	mount->codec_policy = policy;
+	mount->codec_level = level ?: (codec == WEFT_CODEC_DEFLATE ? 6 : 3);
+	return 0;
+}
+
 /* Nothing that the daemon says about the volume is used before it has passed here. */
 static int volume_take(struct weft_mount *mount, const struct weft_volume_info *volume)
 {
@@ -116,6 +138,7 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 		.random = le32_to_cpu(volume->chunk_random),
 	};
 	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m);
+	int error;
 
 	if (!k || k > WEFT_SHARDS_MAX || m > WEFT_SHARDS_MAX || k + m > WEFT_SHARDS_MAX)
 		return -EPROTO;
@@ -125,8 +148,11 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 		return -EPROTO;
 	if (!volume->root || le32_to_cpu(volume->inline_max) > WEFT_PAYLOAD_MAX / 2)
 		return -EPROTO;
-	if (volume->codec || volume->cipher)
+	if (volume->cipher)
 		return -EOPNOTSUPP;
+	error = codec_take(mount, volume);
+	if (error)
+		return error;
 	mount->volume = le64_to_cpu(volume->volume);
 	mount->root = le64_to_cpu(volume->root);
 	mount->k = k;
@@ -208,6 +234,10 @@ static int session_open(struct fs_context *fc, struct weft_mount *mount, struct 
 	if (error == -EOPNOTSUPP)
 		errorf(fc,
 		       "weft: volume %s uses a codec, cipher or chunker that this module does not have: install a newer one",
+		       mount->volume_name);
+	if (error == -ENOPKG)
+		errorf(fc,
+		       "weft: volume %s is compressed by a codec for which this kernel has no library (zstd, LZ4 or deflate): use Debian's, or one with CONFIG_CRYPTO_ZSTD, _LZ4 and _DEFLATE",
 		       mount->volume_name);
 	if (!error) {
 		*root = weft_inode_from(mount->sb, tb[WEFT_P_ATTR], NULL);
