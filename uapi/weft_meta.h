@@ -22,7 +22,7 @@
  *   HOST_NAME    name                                             weft_m_number
  *   STORE        store u32                                        weft_m_store + path
  *   STORE_UUID   uuid 16 bytes                                    weft_m_number
- *   VOLUME       volume u64                                       weft_m_volume + name
+ *   VOLUME       volume u64                                       weft_m_volume + name [+ weft_m_packed]
  *   VOLUME_NAME  name                                             weft_m_number
  *   EXCEPTION    group u64 | number u64                           weft_m_mark: a chunk with shards not in their slots
  *   CONDEMNED    mgrp u8 | time u64 | group u64 | number u64      weft_m_mark: nothing refers to it since .time
@@ -38,6 +38,7 @@
  *            DELETED names the condemned_ns of the record that it was decided on; a chunk in deletion takes note of
  *            shards that come late, with a new condemned_ns
  *   level 3  requests may be CLONE: several extents, of several files too, refer to one chunk
+ *   level 3  a volume counts its compressed chunks, while it has some
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -265,9 +266,16 @@ struct weft_m_volume {
 	__le64 created_ns;
 	__le32 name_len;
 	__le32 reserved;
-	/* name */
+	/* name, struct weft_m_packed unless it is all zero */
 };
 WEFT_ASSERT_SIZE(weft_m_volume, 160);
+
+/* Live chunks of a volume that are compressed. */
+struct weft_m_packed {
+	__le64 plain_bytes;
+	__le64 stored_bytes; /* before coding */
+};
+WEFT_ASSERT_SIZE(weft_m_packed, 16);
 
 /* ---- Entries of the log ---------------------------------------------------------------------------------------- */
 

@@ -115,6 +115,23 @@ static void cmd_host_list(struct meta_brain *brain, struct meta_op *op, json_t *
 	answer(op, json_pack("{s:o}", "hosts", list));
 }
 
+static const char *const codec_names[] = {
+	[WEFT_CODEC_RAW] = "none",
+	[WEFT_CODEC_ZSTD] = "zstd",
+	[WEFT_CODEC_LZ4] = "lz4",
+	[WEFT_CODEC_DEFLATE] = "deflate",
+};
+
+/* As "volume create" takes it. */
+static const char *codec_name(const struct weft_volume_info *info)
+{
+	u32 codec = le32_to_cpu(info->codec);
+
+	if (le16_to_cpu(info->codec_policy) == WEFT_CODEC_ADAPTIVE)
+		return "adaptive";
+	return codec < ARRAY_SIZE(codec_names) ? codec_names[codec] : "unknown";
+}
+
 static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *volume)
 {
 	const struct weft_volume_info *info = &volume->info;
@@ -129,7 +146,8 @@ static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *vo
 	if (err)
 		meta_brain_fatal(brain, "reading", err);
 	meta_status_space(brain, volume, &statfs);
-	return json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:s}",
+	return json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:I, "
+			 "s:I, s:I, s:I, s:I, s:I, s:s}",
 			 "volume", (json_int_t)volume->volume, "name", volume->name, "k",
 			 (int)le32_to_cpu(info->k), "m", (int)le32_to_cpu(info->m), "chunker",
 			 weft_chunker_of(le32_to_cpu(info->chunker))->name, "chunk_size",
@@ -140,6 +158,9 @@ static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *vo
 			 (int)le32_to_cpu(info->ec_min), "inline_max",
 			 (int)le32_to_cpu(info->inline_max), "degraded",
 			 le32_to_cpu(info->flags) & WEFT_VF_DEGRADED_REFUSE ? "refuse" : "allow",
+			 "codec", codec_name(info), "level", (int)le16_to_cpu(info->codec_level),
+			 "compressed", (json_int_t)le64_to_cpu(record.packed.plain_bytes),
+			 "compressed_to", (json_int_t)le64_to_cpu(record.packed.stored_bytes),
 			 "files", (json_int_t)le64_to_cpu(record.head.files), "bytes",
 			 (json_int_t)le64_to_cpu(record.head.bytes), "available",
 			 (json_int_t)le64_to_cpu(statfs.bytes_avail), "total",
@@ -274,8 +295,10 @@ static void cmd_monitor(struct meta_brain *brain, struct meta_op *op, json_t *ar
 struct policy {
 	const char *name;
 	const char *chunker;
-	json_int_t k, m, chunk_size, chunk_min, chunk_max, chunk_random, ec_min, inline_max, mode;
-	bool refuse;
+	json_int_t k, m, chunk_size, chunk_min, chunk_max, chunk_random, ec_min, inline_max, mode, level;
+	const char *codec_name;
+	u32 codec;
+	bool adaptive, refuse;
 };
 
 #define NOT_GIVEN (-1)
@@ -351,8 +374,36 @@ static const char *check_chunks(struct policy *policy, char *text, size_t size)
 	return text;
 }
 
+/* Finds the codec. NULL, or what is wrong with it or its level. */
+static const char *check_codec(struct policy *policy)
+{
+	json_int_t max = WEFT_LEVEL_ZSTD_MAX;
+
+	policy->adaptive = !strcmp(policy->codec_name, "adaptive");
+	for (policy->codec = 0; policy->codec < ARRAY_SIZE(codec_names); policy->codec++)
+		if (!strcmp(policy->codec_name, codec_names[policy->codec]))
+			break;
+	/* What looks like text gets zstd, all else LZ4 or nothing. */
+	if (policy->adaptive)
+		policy->codec = WEFT_CODEC_ZSTD;
+	if (policy->codec == ARRAY_SIZE(codec_names))
+		return "codec is \"none\", \"zstd\", \"lz4\", \"deflate\" or \"adaptive\"";
+	if (!policy->level)
+		return NULL;
+	if (policy->codec == WEFT_CODEC_RAW)
+		return "level is of no use without a codec";
+	if (policy->codec == WEFT_CODEC_LZ4)
+		return "lz4 has no levels";
+	if (policy->codec == WEFT_CODEC_DEFLATE)
+		max = WEFT_LEVEL_DEFLATE_MAX;
+	if (policy->level >= 1 && policy->level <= max)
+		return NULL;
+	return policy->codec == WEFT_CODEC_DEFLATE ? "level of deflate is 1 to 9" :
+						     "level of zstd is 1 to 19";
+}
+
 /* NULL, or what is wrong with it. */
-static const char *check_policy(const struct policy *policy)
+static const char *check_policy(struct policy *policy)
 {
 	if (!name_ok(policy->name))
 		return "a volume's name has 1 to 64 letters, digits, '-', '_' and '.', and begins "
@@ -366,7 +417,7 @@ static const char *check_policy(const struct policy *policy)
 		return "inline-max is at most 8192 bytes";
 	if (policy->mode < 0 || policy->mode > 07777)
 		return "mode is the permissions of the root directory";
-	return NULL;
+	return check_codec(policy);
 }
 
 static void run_created(struct meta_brain *brain, struct meta_op *op)
@@ -401,7 +452,10 @@ static int propose_volume(struct meta_op *op, const struct policy *policy)
 			.chunk_random = cpu_to_le32((u32)policy->chunk_random),
 			.ec_min = cpu_to_le32((u32)policy->ec_min),
 			.inline_max = cpu_to_le32((u32)policy->inline_max),
-			.codec = cpu_to_le32(WEFT_CODEC_RAW),
+			.codec = cpu_to_le32(policy->codec),
+			.codec_policy = cpu_to_le16(policy->adaptive ? WEFT_CODEC_ADAPTIVE :
+								       WEFT_CODEC_FIXED),
+			.codec_level = cpu_to_le16((u16)policy->level),
 			.cipher = cpu_to_le32(WEFT_CIPHER_NONE),
 			.flags = cpu_to_le32(policy->refuse ? WEFT_VF_DEGRADED_REFUSE : 0),
 		},
@@ -434,19 +488,20 @@ static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json
 				 .chunk_random = NOT_GIVEN,
 				 .ec_min = 64 * KIB,
 				 .inline_max = 1900,
-				 .mode = 0755 };
+				 .mode = 0755,
+				 .codec_name = "none" };
 	const char *command, *degraded = "allow", *wrong;
 	json_error_t error;
 	char text[256];
 
 	if (json_unpack_ex(args, &error, JSON_STRICT,
-			   "{s:s, s:s, s?I, s?I, s?s, s?I, s?I, s?I, s?I, s?I, s?I, s?I, s?s}",
+			   "{s:s, s:s, s?I, s?I, s?s, s?I, s?I, s?I, s?I, s?I, s?I, s?I, s?s, s?s, s?I}",
 			   "command", &command, "name", &policy.name, "k", &policy.k, "m",
 			   &policy.m, "chunker", &policy.chunker, "chunk_size", &policy.chunk_size,
 			   "chunk_min", &policy.chunk_min, "chunk_max", &policy.chunk_max,
 			   "chunk_random", &policy.chunk_random, "ec_min", &policy.ec_min,
 			   "inline_max", &policy.inline_max, "mode", &policy.mode, "degraded",
-			   &degraded)) {
+			   &degraded, "codec", &policy.codec_name, "level", &policy.level)) {
 		refuse(op, WEFT_ST_INVAL, "volume create: %s", error.text);
 		return;
 	}

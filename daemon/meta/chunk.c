@@ -7,8 +7,8 @@
  *
  * refs is the number of extents that refer to the chunk. A chunk is condemned exactly while refs is
  * 0 and it is not being deleted, and stands in CONDEMNED exactly then. It stands in EXCEPTION
- * exactly while it has a missing shard and is not being deleted. The totals in the counters follow
- * in the same entry.
+ * exactly while it has a missing shard and is not being deleted. The totals in the counters, and
+ * those of compressed chunks in the volume's record, follow in the same entry.
  */
 #include <errno.h>
 
@@ -111,6 +111,29 @@ static void count_state(struct meta_state *state, const struct meta_chunk *chunk
 	}
 }
 
+static bool is_packed(const struct meta_chunk *chunk)
+{
+	return chunk && chunk->head.state == WEFT_MC_LIVE && chunk->head.codec != WEFT_CODEC_RAW;
+}
+
+/* The volume's totals of compressed chunks, for the step from old to chunk. */
+static int follow_packed(struct meta_state *state, const struct meta_chunk *chunk,
+			 const struct meta_chunk *old)
+{
+	s64 sign = (s64)is_packed(chunk) - (s64)is_packed(old);
+	struct meta_group group;
+	int err;
+
+	if (!sign)
+		return 0;
+	err = meta_group_get(&state->txn, chunk->group, &group);
+	if (err)
+		return err == -ENOENT ? -EBADMSG : err;
+	return meta_volume_account_packed(state, le64_to_cpu(group.head.domain),
+					  sign * le32_to_cpu(chunk->head.plain_len),
+					  sign * le32_to_cpu(chunk->head.stored_len));
+}
+
 int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk,
 		   const struct meta_chunk *old)
 {
@@ -131,6 +154,8 @@ int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk,
 		count_state(state, old, false);
 	count_state(state, chunk, true);
 	err = follow_exceptions(state, chunk, old);
+	if (!err)
+		err = follow_packed(state, chunk, old);
 	if (err)
 		return err;
 	return meta_put(&state->txn, WEFT_MT_CHUNK, &key, &chunk->head, sizeof(chunk->head), tail,

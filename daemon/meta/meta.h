@@ -298,6 +298,7 @@ int meta_orphan_reap(struct meta_state *state, const struct meta_tree *tree, u64
 struct meta_volume {
 	u64 volume;
 	struct weft_m_volume head;
+	struct weft_m_packed packed;
 	char name[256];
 };
 
@@ -308,6 +309,8 @@ int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len,
 int meta_volume_find(struct meta_txn *txn, const char *name, u64 *volume);
 /* Add to what a volume holds. */
 int meta_volume_account(struct meta_state *state, u64 volume, s64 files, s64 bytes);
+/* Its compressed chunks became more or fewer. */
+int meta_volume_account_packed(struct meta_state *state, u64 volume, s64 plain, s64 stored);
 
 /* ---- host.c: hosts and stores ---- */
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "chunk/crc32c.h"
+#include "chunk/header.h"
 #include "meta/meta.h"
 
 #define FAIL(code, text) do { *ctx->why = (text); return (code); } while (0)
@@ -250,8 +251,8 @@ static u32 check_new_chunk(struct parse *ctx, const struct tlv *tlv, u32 *length
 	if (!plain || plain > WEFT_CHUNK_MAX || !stored_len || (u64)shard * chunk.k < stored_len ||
 	    !chunk.group)
 		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk whose lengths are impossible");
-	if (chunk.codec > WEFT_CODEC_DEFLATE || chunk.cipher > WEFT_CIPHER_AES256_GCM ||
-	    chunk.flags || (chunk.codec == WEFT_CODEC_RAW && !chunk.cipher && stored_len != plain))
+	if (chunk.flags || weft_header_lengths_check(plain, stored_len, chunk.codec, chunk.cipher,
+						     le32_to_cpu(chunk.key_id), NULL))
 		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk in a form that is not known");
 	*length = plain;
 	return WEFT_ST_OK;

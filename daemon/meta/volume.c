@@ -10,7 +10,7 @@
 int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len,
 		       struct meta_volume *volume)
 {
-	u32 name_len;
+	size_t name_len, packed;
 
 	memset(volume, 0, sizeof(*volume));
 	volume->volume = meta_key_get_u64(key, 0);
@@ -18,9 +18,13 @@ int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len,
 		goto bad;
 	memcpy(&volume->head, value, sizeof(volume->head));
 	name_len = le32_to_cpu(volume->head.name_len);
-	if (name_len >= sizeof(volume->name) || len != sizeof(volume->head) + name_len)
+	if (name_len >= sizeof(volume->name) || len < sizeof(volume->head) + name_len)
+		goto bad;
+	packed = len - sizeof(volume->head) - name_len;
+	if (packed && packed != sizeof(volume->packed))
 		goto bad;
 	memcpy(volume->name, value + sizeof(volume->head), name_len);
+	memcpy(&volume->packed, value + sizeof(volume->head) + name_len, packed);
 	return 0;
 bad:
 	log_error("the record of volume %llu is malformed", (unsigned long long)volume->volume);
@@ -30,7 +34,7 @@ bad:
 int meta_volume_get(struct meta_txn *txn, u64 id, struct meta_volume *volume)
 {
 	struct meta_key key = meta_key_u64(id);
-	u8 value[sizeof(volume->head) + sizeof(volume->name)];
+	u8 value[sizeof(volume->head) + sizeof(volume->name) + sizeof(volume->packed)];
 	size_t len;
 	int err;
 
@@ -43,9 +47,16 @@ int meta_volume_get(struct meta_txn *txn, u64 id, struct meta_volume *volume)
 int meta_volume_put(struct meta_txn *txn, const struct meta_volume *volume)
 {
 	struct meta_key key = meta_key_u64(volume->volume);
+	u8 tail[sizeof(volume->name) + sizeof(volume->packed)];
+	size_t len = le32_to_cpu(volume->head.name_len);
 
-	return meta_put(txn, WEFT_MT_VOLUME, &key, &volume->head, sizeof(volume->head),
-			volume->name, le32_to_cpu(volume->head.name_len));
+	memcpy(tail, volume->name, len);
+	/* A volume without compressed chunks has the record that it had before there were any. */
+	if (volume->packed.plain_bytes || volume->packed.stored_bytes) {
+		memcpy(tail + len, &volume->packed, sizeof(volume->packed));
+		len += sizeof(volume->packed);
+	}
+	return meta_put(txn, WEFT_MT_VOLUME, &key, &volume->head, sizeof(volume->head), tail, len);
 }
 
 int meta_volume_find(struct meta_txn *txn, const char *name, u64 *volume)
@@ -75,5 +86,18 @@ int meta_volume_account(struct meta_state *state, u64 id, s64 files, s64 bytes)
 		return err == -ENOENT ? -EBADMSG : err;
 	le64_add(&volume.head.files, (u64)files);
 	le64_add(&volume.head.bytes, (u64)bytes);
+	return meta_volume_put(&state->txn, &volume);
+}
+
+int meta_volume_account_packed(struct meta_state *state, u64 id, s64 plain, s64 stored)
+{
+	struct meta_volume volume;
+	int err;
+
+	err = meta_volume_get(&state->txn, id, &volume);
+	if (err)
+		return err == -ENOENT ? -EBADMSG : err;
+	le64_add(&volume.packed.plain_bytes, (u64)plain);
+	le64_add(&volume.packed.stored_bytes, (u64)stored);
 	return meta_volume_put(&state->txn, &volume);
 }

@@ -438,6 +438,10 @@ void fixture_commit_chunk(struct meta_fixture *f, u64 id, u32 plain_len, u32 mis
 	chunk.shard_len = cpu_to_le32((plain_len / group.head.k + 4096) & ~4095u);
 	chunk.k = group.head.k;
 	chunk.m = group.head.m;
+	if (plain_len > 1 && f->counter % 3 == 0) {
+		chunk.codec = WEFT_CODEC_LZ4;
+		chunk.stored_len = cpu_to_le32(plain_len / 2);
+	}
 	at = tlv_reserve(&f->payload, WEFT_P_NEWCHUNK, sizeof(chunk) + n * sizeof(shard));
 	assert_non_null(at);
 	memcpy(at, &chunk, sizeof(chunk));
@@ -493,7 +497,7 @@ u32 fixture_clone(struct meta_fixture *f, u64 source, u64 from, u64 ino, u64 to,
 /* ---- What must hold of any state ---- */
 
 struct census {
-	u64 live, condemned, deleting, queued, missing, refs, plain;
+	u64 live, condemned, deleting, queued, missing, refs, plain, packed, packed_to;
 };
 
 static void check_chunk(struct meta_fixture *f, const struct meta_walk *walk, struct census *census)
@@ -519,6 +523,10 @@ static void check_chunk(struct meta_fixture *f, const struct meta_walk *walk, st
 		assert_int_equal(chunk.head.refs, 0);
 	census->live += chunk.head.state == WEFT_MC_LIVE;
 	census->plain += chunk.head.state == WEFT_MC_LIVE ? le32_to_cpu(chunk.head.plain_len) : 0;
+	if (chunk.head.state == WEFT_MC_LIVE && chunk.head.codec != WEFT_CODEC_RAW) {
+		census->packed += le32_to_cpu(chunk.head.plain_len);
+		census->packed_to += le32_to_cpu(chunk.head.stored_len);
+	}
 	census->condemned += chunk.head.state == WEFT_MC_CONDEMNED;
 	census->deleting += chunk.head.state == WEFT_MC_DELETING;
 	census->queued += queued;
@@ -544,6 +552,7 @@ void fixture_check(struct meta_fixture *f)
 {
 	const struct weft_m_counters *c = &f->state.counters;
 	struct census census = { 0 };
+	struct meta_volume volume;
 	struct meta_walk walk;
 	int err;
 
@@ -567,4 +576,9 @@ void fixture_check(struct meta_fixture *f)
 	assert_int_equal(count_records(f, WEFT_MT_ORPHAN) + count_records(f, WEFT_MT_JOB),
 			 le64_to_cpu(c->orphans));
 	assert_int_equal(count_records(f, WEFT_MT_SESSION), le64_to_cpu(c->sessions));
+	if (!count_records(f, WEFT_MT_VOLUME))
+		return;
+	must(meta_volume_get(&f->state.txn, f->volume, &volume));
+	assert_int_equal(census.packed, le64_to_cpu(volume.packed.plain_bytes));
+	assert_int_equal(census.packed_to, le64_to_cpu(volume.packed.stored_bytes));
 }

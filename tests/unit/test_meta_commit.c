@@ -408,6 +408,74 @@ static void unused_chunk_is_condemned(void **state)
 	assert_int_equal(le64_to_cpu(f->state.counters.chunks), 0);
 }
 
+static u32 commit_in_form(struct meta_fixture *f, u64 ino, u64 group, u8 codec, u32 stored)
+{
+	struct weft_extent extent = { .length = cpu_to_le64(BLOCK) };
+	struct weft_chunk_new *chunk;
+	size_t at;
+
+	fixture_commit_begin(f, ino, BLOCK, 0);
+	at = f->payload.len + 4;
+	fixture_commit_chunk(f, group, BLOCK, 0);
+	chunk = (struct weft_chunk_new *)(f->payload.data + at);
+	chunk->codec = codec;
+	chunk->stored_len = cpu_to_le32(stored);
+	fixture_commit_extents(f, &extent, 1);
+	return fixture_commit_end(f, 2);
+}
+
+static void expect_packed(struct meta_fixture *f, u64 plain, u64 stored)
+{
+	struct meta_volume volume;
+
+	fixture_check(f);
+	assert_int_equal(meta_volume_get(&f->state.txn, f->volume, &volume), 0);
+	assert_int_equal(le64_to_cpu(volume.packed.plain_bytes), plain);
+	assert_int_equal(le64_to_cpu(volume.packed.stored_bytes), stored);
+}
+
+static void compressed_chunks_are_counted_while_they_live(void **state)
+{
+	struct meta_fixture *f = *state;
+	u64 group = make_group(f, 2, 2), ino = make(f, "file"), other = make(f, "other");
+	struct weft_extent again = { .length = cpu_to_le64(BLOCK), .group = cpu_to_le64(group) };
+
+	expect_packed(f, 0, 0);
+	assert_int_equal(commit_in_form(f, ino, group, WEFT_CODEC_ZSTD, 1000), WEFT_ST_OK);
+	expect_packed(f, BLOCK, 1000);
+	assert_int_equal(commit_in_form(f, other, group, WEFT_CODEC_RAW, BLOCK), WEFT_ST_OK);
+	expect_packed(f, BLOCK, 1000);
+	assert_int_equal(commit_in_form(f, other, group, WEFT_CODEC_DEFLATE, BLOCK), WEFT_ST_OK);
+	expect_packed(f, 2 * BLOCK, BLOCK + 1000);
+	assert_int_equal(fixture_truncate(f, ino, 0), WEFT_ST_OK);
+	expect_packed(f, BLOCK, BLOCK);
+	/* Revived. */
+	again.number = cpu_to_le64(1);
+	fixture_commit_begin(f, ino, BLOCK, 0);
+	fixture_commit_extents(f, &again, 1);
+	assert_int_equal(fixture_commit_end(f, 2), WEFT_ST_OK);
+	expect_packed(f, 2 * BLOCK, BLOCK + 1000);
+	assert_int_equal(fixture_truncate(f, ino, 0), WEFT_ST_OK);
+	assert_int_equal(fixture_truncate(f, other, 0), WEFT_ST_OK);
+	expect_packed(f, 0, 0);
+}
+
+static void commit_refuses_impossible_forms(void **state)
+{
+	static const struct {
+		u8 codec;
+		u32 stored;
+	} cases[] = {
+		{ WEFT_CODEC_RAW, BLOCK - 1 }, { WEFT_CODEC_LZ4, BLOCK + 1 }, { WEFT_CODEC_DEFLATE + 1, BLOCK },
+		{ WEFT_CODEC_ZSTD, 0 },
+	};
+	struct meta_fixture *f = *state;
+	u64 group = make_group(f, 2, 2), ino = make(f, "file");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(commit_in_form(f, ino, group, cases[i].codec, cases[i].stored), WEFT_ST_INVAL);
+}
+
 /* ---- Inline content ---- */
 
 static u32 commit_inline(struct meta_fixture *f, u64 ino, const void *data, size_t len)
@@ -685,6 +753,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(commit_wants_enough_shards, setup, teardown),
 		cmocka_unit_test_setup_teardown(commit_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(unused_chunk_is_condemned, setup, teardown),
+		cmocka_unit_test_setup_teardown(compressed_chunks_are_counted_while_they_live, setup, teardown),
+		cmocka_unit_test_setup_teardown(commit_refuses_impossible_forms, setup, teardown),
 		cmocka_unit_test_setup_teardown(inline_content_comes_and_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(reports_move_exceptions, setup, teardown),
 		cmocka_unit_test_setup_teardown(healed_counts_only_with_the_same_checksum, setup,

@@ -38,6 +38,15 @@ static void show_chunks(const json_t *volume)
 		printf("%-14s%s in files that are written at random\n", "", random);
 }
 
+/* Chunks are kept as long as some of their bytes are part of a file, so this may be more than the files have. */
+static void show_compressed(const json_t *volume)
+{
+	char plain[16], stored[16];
+
+	printf("%-14s%s in chunks, to %s\n", "compressed", format_bytes((uint64_t)json_number(volume, "compressed"), plain),
+	       format_bytes((uint64_t)json_number(volume, "compressed_to"), stored));
+}
+
 static int show_one(const json_t *volume)
 {
 	char text[16];
@@ -49,11 +58,17 @@ static int show_one(const json_t *volume)
 	printf("%-14s%s go to 1+%" PRId64 " copies\n", "smaller than", format_bytes((uint64_t)json_number(volume, "ec_min"), text),
 	       json_number(volume, "m"));
 	printf("%-14s%" PRId64 " bytes stay in the metadata\n", "files up to", json_number(volume, "inline_max"));
+	if (strcmp(json_text(volume, "codec"), "none") && json_number(volume, "level"))
+		printf("%-14s%s, level %" PRId64 "\n", "codec", json_text(volume, "codec"), json_number(volume, "level"));
+	else
+		printf("%-14s%s\n", "codec", json_text(volume, "codec"));
 	printf("%-14s%s\n", "degraded", strcmp(json_text(volume, "degraded"), "refuse") ?
 	       "writes go on with fewer stores than the redundancy needs" :
 	       "writes are refused when there are fewer stores than the redundancy needs");
 	printf("%-14s%" PRId64 "\n", "files", json_number(volume, "files"));
 	printf("%-14s%s\n", "bytes", format_bytes((uint64_t)json_number(volume, "bytes"), text));
+	if (json_number(volume, "compressed"))
+		show_compressed(volume);
 	printf("%-14s%s\n", "available", format_bytes((uint64_t)json_number(volume, "available"), text));
 	printf("%-14s%s\n", "mounted by", *json_text(volume, "mounted_by") ? json_text(volume, "mounted_by") : "nobody");
 	return 0;
@@ -93,10 +108,11 @@ static int create(const struct options *options, int argc, char **argv)
 		{ "chunk-size", required_argument, NULL, 0 }, { "chunk-min", required_argument, NULL, 0 },
 		{ "chunk-max", required_argument, NULL, 0 }, { "chunk-random", required_argument, NULL, 0 },
 		{ "ec-min", required_argument, NULL, 0 }, { "inline-max", required_argument, NULL, 0 },
-		{ "chunker", required_argument, NULL, 'c' }, { "degraded", required_argument, NULL, 'd' }, { 0 },
+		{ "level", required_argument, NULL, 0 }, { "chunker", required_argument, NULL, 't' },
+		{ "codec", required_argument, NULL, 't' }, { "degraded", required_argument, NULL, 't' }, { 0 },
 	};
 	static const char *const fields[] = { "k", "m", "chunk_size", "chunk_min", "chunk_max", "chunk_random", "ec_min",
-					      "inline_max" };
+					      "inline_max", "level" };
 	json_t *args = json_object();
 	int opt, index;
 
@@ -104,8 +120,8 @@ static int create(const struct options *options, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", longs, &index)) != -1) {
 		json_int_t number;
 
-		if (opt == 'c' || opt == 'd') {
-			json_object_set_new(args, opt == 'c' ? "chunker" : "degraded", json_string(optarg));
+		if (opt == 't') {
+			json_object_set_new(args, longs[index].name, json_string(optarg));
 			continue;
 		}
 		if (opt) {
@@ -143,6 +159,7 @@ const struct command cmd_volume = {
 	.name = "volume", .run = run,
 	.usage = "list | show NAME | create NAME [--k K] [--m M] [--chunker hybrid|cdc|variable|fixed]\n"
 		 "                   [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES] [--chunk-random BYTES]\n"
-		 "                   [--ec-min BYTES] [--inline-max BYTES] [--degraded allow|refuse]",
+		 "                   [--ec-min BYTES] [--inline-max BYTES] [--degraded allow|refuse]\n"
+		 "                   [--codec none|zstd|lz4|deflate|adaptive] [--level N]",
 	.help = "create, list and show volumes",
 };
