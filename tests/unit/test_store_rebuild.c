@@ -33,8 +33,9 @@ struct cluster {
 };
 
 struct chunk {
-	uint32_t stored_len, shard_len, table_len;
-	uint8_t head[N][sizeof(struct weft_shard_header)];
+	uint32_t plain_len, stored_len, shard_len, table_len, head_len;
+	uint8_t codec;
+	uint8_t head[N][WEFT_SHARD_HEADER_MAX];
 	uint8_t *data[N], *table[N];
 	uint64_t counter;
 };
@@ -111,8 +112,12 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* Every other chunk is compressed: it has a frame table behind its header, and twice as many bytes of plaintext. */
 static void chunk_init(struct chunk *chunk, uint64_t counter, uint32_t stored_len)
 {
+	const bool packed = counter % 2 == 0;
+	const uint32_t plain_len = packed ? 2 * stored_len : stored_len, frames = weft_frame_count(plain_len);
+	__le32 ends[WEFT_CHUNK_MAX / WEFT_FRAME_SIZE];
 	const void *data[K];
 	void *parity[M];
 	struct weft_shard_info info = {
@@ -123,8 +128,10 @@ static void chunk_init(struct chunk *chunk, uint64_t counter, uint32_t stored_le
 		.group = 9,
 		.volume = 1,
 		.ino = 2,
-		.plain_len = stored_len,
+		.codec = packed ? WEFT_CODEC_ZSTD : WEFT_CODEC_RAW,
+		.plain_len = plain_len,
 		.stored_len = stored_len,
+		.frames = packed ? ends : NULL,
 	};
 	struct weft_layout layout;
 	struct weft_ec ec;
@@ -132,7 +139,10 @@ static void chunk_init(struct chunk *chunk, uint64_t counter, uint32_t stored_le
 
 	assert_int_equal(weft_layout_init(&layout, stored_len, K, M), 0);
 	*chunk = (struct chunk){
-		.stored_len = stored_len, .shard_len = layout.shard_len, .counter = counter};
+		.plain_len = plain_len, .stored_len = stored_len, .shard_len = layout.shard_len, .counter = counter,
+		.codec = info.codec, .head_len = weft_header_len(plain_len, info.codec, WEFT_CIPHER_NONE)};
+	for (uint32_t i = 0; i < frames; i++)
+		ends[i] = cpu_to_le32((uint32_t)((uint64_t)stored_len * (i + 1) / frames));
 	chunk->table_len = weft_crctable_len(chunk->shard_len);
 	for (unsigned int i = 0; i < N; i++) {
 		chunk->data[i] = calloc(1, chunk->shard_len);
@@ -152,7 +162,7 @@ static void chunk_init(struct chunk *chunk, uint64_t counter, uint32_t stored_le
 		info.index = (uint8_t)i;
 		assert_int_equal(
 			weft_header_encode(&info, chunk->head[i], sizeof(chunk->head[i]), NULL),
-			128);
+			chunk->head_len);
 		weft_crctable_fill(chunk->table[i], 0, chunk->data[i], chunk->shard_len);
 		weft_crctable_seal(chunk->table[i], weft_block_count(chunk->shard_len));
 	}
@@ -179,7 +189,7 @@ static int put_shard(struct cluster *cluster, const struct chunk *chunk, unsigne
 {
 	struct weft_wire_frame name = shard_name(chunk, i);
 
-	return store_client_put(cluster->client, &name, chunk->head[i], 128, chunk->data[i],
+	return store_client_put(cluster->client, &name, chunk->head[i], chunk->head_len, chunk->data[i],
 				chunk->shard_len, chunk->table[i]);
 }
 
@@ -209,7 +219,8 @@ static struct task rebuild_task(const struct chunk *chunk, uint32_t wanted)
 			 .group = cpu_to_le64(9),
 			 .number = cpu_to_le64(1),
 			 .sid = {cpu_to_le64(0x51d), cpu_to_le64(chunk->counter)},
-			 .plain_len = cpu_to_le32(chunk->stored_len),
+			 .plain_len = cpu_to_le32(chunk->plain_len),
+			 .codec = chunk->codec,
 			 .stored_len = cpu_to_le32(chunk->stored_len),
 			 .shard_len = cpu_to_le32(chunk->shard_len),
 			 .k = K,
