@@ -357,6 +357,8 @@ static const char *check_chunks(struct policy *policy, char *text, size_t size)
 	if (ops == &weft_chunker_fixed && policy->chunk_size % WEFT_FRAME_SIZE)
 		return "with the chunker \"fixed\" chunk-size is a multiple of 128 KiB";
 	fill_chunks(policy);
+	if (policy->chunk_min < 4 * (json_int_t)KIB)
+		return "chunk-min is at least 4 KiB";
 	if (!chunk_size_ok(policy->chunk_min) || !chunk_size_ok(policy->chunk_max) ||
 	    !chunk_size_ok(policy->chunk_random))
 		return "chunk-min, chunk-max and chunk-random are at most 16 MiB, and not 0";

@@ -36,6 +36,9 @@ struct cut {
 	struct weft_unit *patch;      /* open, copied; or NULL */
 	loff_t size;                  /* of the file when this began */
 	pgoff_t behind;               /* a folio with this index goes on where one was passed over */
+	bool passed_over;
+	bool began;                   /* something was submitted, or is about to be */
+	bool enough;                  /* as much was written as was asked for: the open unit has just begun, and goes back */
 	bool sync;
 	bool may_hold;
 	bool dead;                    /* nothing is written any more: dirty folios are dropped */
@@ -58,6 +61,7 @@ static void cut_submit(struct cut *cut, struct weft_unit *unit)
 {
 	int error;
 
+	cut->began = true;
 	if (cut_is_over(cut)) {
 		weft_unit_return(unit, cut->error);
 		return;
@@ -92,6 +96,7 @@ static void cut_close_data(struct cut *cut)
 	cut_close_patch(cut);
 	weft_unit_copy(unit);
 	cut->patch = unit;
+	cut->began = true;
 }
 
 static void cut_close(struct cut *cut)
@@ -246,8 +251,10 @@ static bool cut_lock_folio(struct cut *cut, struct folio *folio)
 			break;
 		if (!folio_test_writeback(folio))
 			return true;
-		if (!cut->sync)
+		if (!cut->sync) {
+			cut->behind = folio->index + folio_nr_pages(folio);
 			break;
+		}
 		folio_unlock(folio);
 		cut_close(cut);
 		if (folio_wait_writeback_killable(folio)) {
@@ -274,10 +281,13 @@ static void cut_folio(struct cut *cut, struct folio *folio)
 	 * A chunk that begins in a folio that is still under writeback, for the end of the chunk before it, is for the next
 	 * time as a whole.
 	 */
-	if (cut_waits(cut, folio) || !cut_lock_folio(cut, folio)) {
-		cut->behind = folio_next_index(folio);
+	if (cut_waits(cut, folio)) {
+		cut->behind = folio->index + folio_nr_pages(folio);
+		cut->passed_over = true;
 		return;
 	}
+	if (!cut_lock_folio(cut, folio))
+		return;
 	mask = cut_take(cut, folio, &state, &size, &skip);
 	if (state) {
 		cut_mask(cut, folio, mask, skip, size);
@@ -353,17 +363,32 @@ static bool cut_hold_tail(struct cut *cut)
 
 static void cut_finish(struct cut *cut)
 {
-	if (cut_hold_tail(cut)) {
+	bool held = cut_hold_tail(cut);
+
+	if (!held)
+		cut->inode->io.tail_since = 0;
+	if (held || (cut->enough && cut->data)) {
 		struct weft_unit *unit = cut->data;
 
 		cut->data = NULL;
 		cut->mapping->writeback_index = unit->runs[0].pos >> PAGE_SHIFT;
-		weft_due_add(cut->inode, WEFT_DUE_HELD);
+		/* Or the flusher would take it for progress, and come again at once. */
+		if (!cut->enough)
+			cut->wbc->nr_to_write += DIV_ROUND_UP(unit->len, PAGE_SIZE);
 		weft_unit_return(unit, 0);
-	} else {
-		cut->inode->io.tail_since = 0;
 	}
+	if (held || cut->passed_over)
+		weft_due_add(cut->inode, WEFT_DUE_HELD);
 	cut_close(cut);
+}
+
+/* Enough, unless a unit would be cut in half by that: one that has just begun is for the next time. */
+static bool cut_enough(struct cut *cut)
+{
+	if (cut->sync || cut->wbc->nr_to_write > 0)
+		return false;
+	cut->enough = !cut->data || (cut->began && cut->data->n_segs == 1);
+	return cut->enough;
 }
 
 static void cut_batch(struct cut *cut, struct folio_batch *batch, pgoff_t *done)
@@ -373,8 +398,7 @@ static void cut_batch(struct cut *cut, struct folio_batch *batch, pgoff_t *done)
 	for (i = 0; i < folio_batch_count(batch) && !cut->error; i++) {
 		struct folio *folio = batch->folios[i];
 
-		/* Enough, unless a unit would be cut in half by that. */
-		if (!cut->sync && cut->wbc->nr_to_write <= 0 && !cut->data)
+		if (cut_enough(cut))
 			break;
 		*done = folio->index + folio_nr_pages(folio);
 		if (!folio->index && cut_is_inline(cut))
@@ -389,16 +413,20 @@ static void cut_range(struct cut *cut)
 	struct writeback_control *wbc = cut->wbc;
 	pgoff_t index = wbc->range_cyclic ? cut->mapping->writeback_index : wbc->range_start >> PAGE_SHIFT;
 	pgoff_t end = wbc->range_cyclic ? (pgoff_t)-1 : wbc->range_end >> PAGE_SHIFT;
+	/* Units end within folios, so there is always an open one: a writer that goes on must not be followed for ever. */
+	pgoff_t last = cut->size ? (cut->size - 1) >> PAGE_SHIFT : 0;
 	xa_mark_t tag = PAGECACHE_TAG_DIRTY;
 	struct folio_batch batch;
 	pgoff_t done = index;
 
+	if (!cut->sync && end > last)
+		end = last;
 	if (cut->sync || wbc->tagged_writepages) {
 		tag_pages_for_writeback(cut->mapping, index, end);
 		tag = PAGECACHE_TAG_TOWRITE;
 	}
 	folio_batch_init(&batch);
-	while (!cut->error && (cut->sync || cut->data || wbc->nr_to_write > 0)) {
+	while (!cut->error && !cut_enough(cut)) {
 		if (!filemap_get_folios_tag(cut->mapping, &index, end, tag, &batch)) {
 			done = 0;
 			break;

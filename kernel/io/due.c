@@ -94,11 +94,24 @@ static struct inode *due_next(struct weft_mount *mount, enum weft_io_due due)
 	return inode;
 }
 
+/* A tail is held that began not long ago: the one for which the inode is here was cut since. */
+static bool due_is_young(const struct weft_io_inode *io)
+{
+	unsigned long since = READ_ONCE(io->tail_since);
+
+	return since && time_before(jiffies, since + WEFT_TAIL_AGE);
+}
+
 static void due_write(struct weft_mount *mount, enum weft_io_due due)
 {
 	struct inode *inode;
 
 	while (!READ_ONCE(mount->io.stopping) && (inode = due_next(mount, due))) {
+		if (due == WEFT_DUE_HELD && due_is_young(&weft_inode(inode)->io)) {
+			weft_due_add(weft_inode(inode), WEFT_DUE_HELD);
+			iput(inode);
+			continue;
+		}
 		set_bit(WEFT_IO_CUT_TAIL, &weft_inode(inode)->io.flags);
 		filemap_flush(inode->i_mapping);
 		/* Another cutter was there first, or a writer goes on: look again, later. */

@@ -39,6 +39,8 @@ struct weft_io_mount {
 	spinlock_t lock;              /* all up to lru; also weft_commit_job.inode and .running */
 	unsigned int units;           /* whose bytes are on their way to the stores */
 	unsigned int units_max;
+	u64 unit_bytes;               /* plaintext of these */
+	u64 unit_bytes_max;
 	unsigned int small;           /* the same for units that were copied: they pin no page */
 	unsigned int small_max;
 	struct list_head closed;      /* inodes whose last writer has gone: written at once */
@@ -89,6 +91,7 @@ struct weft_io_inode {
 	struct list_head ready;       /* of these: those that wait for a COMMIT */
 	u64 unit_id;                  /* of the youngest */
 	u64 redirtied;                /* how many units came back */
+	u64 held;                     /* of these: because they may still grow */
 	u64 cut_pos;                  /* of the folio that is being cut; U64_MAX: none */
 	int commit_error;             /* of .failed */
 	wait_queue_head_t unit_wait;  /* units, commit, pages that a unit reads */

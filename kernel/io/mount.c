@@ -39,12 +39,10 @@ static bool jobs_done(struct weft_mount *mount)
 	return done;
 }
 
-/* Up to ten units, and no more than a part of memory: parity and buffers come on top of the pages. */
-static unsigned int units_max(const struct weft_mount *mount)
+/* Plaintext of units on their way: up to a part of memory; parity and buffers come on top. */
+static u64 unit_bytes_max(void)
 {
-	u64 memory = (u64)totalram_pages() << PAGE_SHIFT;
-
-	return clamp_t(u64, div_u64(memory / 32, mount->chunks.target), 1, UNITS_MAX);
+	return ((u64)totalram_pages() << PAGE_SHIFT) / 32;
 }
 
 static unsigned int umount_timeout_ms = 30000;
@@ -92,7 +90,8 @@ static void mount_init_fields(struct weft_mount *mount)
 	INIT_DELAYED_WORK(&io->watch, weft_commit_watch_work);
 	INIT_WORK(&io->flush, weft_flush_work);
 	INIT_DELAYED_WORK(&io->expire, mount_expire);
-	io->units_max = units_max(mount);
+	io->units_max = UNITS_MAX;
+	io->unit_bytes_max = unit_bytes_max();
 	io->small_max = SMALL_MAX;
 	weft_budget_init(mount);
 }

@@ -23,15 +23,37 @@ static bool units_done(struct weft_io_inode *io, u64 id)
 	return done;
 }
 
-/* Writes all that is dirty and waits for it. *again: some of it came back. */
+struct returns {
+	u64 failed;
+	u64 held;
+};
+
+/* How many units came back; the youngest one. */
+static struct returns count_returns(struct weft_io_inode *io, u64 *id)
+{
+	struct returns returns;
+
+	spin_lock(&io->extent_lock);
+	returns.held = io->held;
+	returns.failed = io->redirtied - io->held;
+	*id = io->unit_id;
+	spin_unlock(&io->extent_lock);
+	return returns;
+}
+
+/*
+ * Writes all that is dirty and waits for it. *again: some of it came back. A tail that is held once a cutter was waited for
+ * here has only bytes that were written later: a file that grows all the time would be written for ever.
+ */
 static int flush_once(struct inode *inode, bool *again)
 {
 	struct weft_io_inode *io = &weft_inode(inode)->io;
 	struct weft_mount *mount = weft_mount(inode->i_sb);
-	u64 redirtied, id;
+	struct returns before, locked, after;
+	u64 id, youngest;
 	int error;
 
-	redirtied = READ_ONCE(io->redirtied);
+	before = count_returns(io, &id);
 	error = filemap_fdatawrite_range(inode->i_mapping, 0, LLONG_MAX);
 	if (error == -EINTR)
 		return error;
@@ -41,15 +63,14 @@ static int flush_once(struct inode *inode, bool *again)
 	 */
 	if (mutex_lock_killable(&io->cut_lock))
 		return -EINTR;
-	spin_lock(&io->extent_lock);
-	id = io->unit_id;
-	spin_unlock(&io->extent_lock);
+	locked = count_returns(io, &id);
 	mutex_unlock(&io->cut_lock);
 	if (wait_event_killable(io->unit_wait, units_done(io, id) || weft_mount_dead(mount)))
 		return -EINTR;
 	if (weft_mount_dead(mount))
 		return -EIO;
-	*again = error || READ_ONCE(io->redirtied) != redirtied;
+	after = count_returns(io, &youngest);
+	*again = error || after.failed != before.failed || locked.held != before.held;
 	return 0;
 }
 

@@ -178,28 +178,34 @@ void weft_unit_unpin(struct weft_unit *unit)
 /* --- slots: how many units are on their way -------------------------------------------------------------------------- */
 
 /* Who waits for a sync may take some more than others. */
-static bool slot_try(struct weft_mount *mount, bool small, bool sync)
+static bool slot_try(struct weft_mount *mount, u32 len, bool small, bool sync)
 {
 	struct weft_io_mount *io = &mount->io;
 	unsigned int *used = small ? &io->small : &io->units;
 	unsigned int max = small ? io->small_max : io->units_max;
+	u64 bytes_max = io->unit_bytes_max;
 	bool got;
 
-	if (sync)
+	if (sync) {
 		max += max / 4 + 1;
+		bytes_max += bytes_max / 4;
+	}
 	spin_lock(&io->lock);
-	got = *used < max;
+	/* The first one always may. */
+	got = *used < max && (small || !*used || io->unit_bytes + len <= bytes_max);
 	if (got)
 		++*used;
+	if (got && !small)
+		io->unit_bytes += len;
 	spin_unlock(&io->lock);
 	return got;
 }
 
-static int slot_get(struct weft_mount *mount, bool small, bool sync)
+static int slot_get(struct weft_mount *mount, u32 len, bool small, bool sync)
 {
 	bool got = false;
 	long left = wait_event_killable_timeout(mount->io.wait,
-						(got = slot_try(mount, small, sync)) || weft_mount_dead(mount),
+						(got = slot_try(mount, len, small, sync)) || weft_mount_dead(mount),
 						WEFT_SLOT_TIMEOUT);
 
 	if (got)
@@ -209,13 +215,15 @@ static int slot_get(struct weft_mount *mount, bool small, bool sync)
 	return weft_mount_dead(mount) ? -EIO : -EAGAIN;
 }
 
-static void slot_put(struct weft_mount *mount, bool small)
+static void slot_put(struct weft_mount *mount, u32 len, bool small)
 {
 	spin_lock(&mount->io.lock);
-	if (small)
+	if (small) {
 		mount->io.small--;
-	else
+	} else {
 		mount->io.units--;
+		mount->io.unit_bytes -= len;
+	}
 	spin_unlock(&mount->io.lock);
 	wake_up_all(&mount->io.wait);
 }
@@ -255,7 +263,7 @@ static void unit_end_parts(struct weft_unit *unit)
 }
 
 /* Behind this the inode may be gone, unless there is something in stuck. */
-static void unit_leave(struct weft_unit *unit, bool redirtied, struct list_head *stuck)
+static void unit_leave(struct weft_unit *unit, bool redirtied, bool held, struct list_head *stuck)
 {
 	struct weft_io_inode *io = unit_io(unit);
 
@@ -263,6 +271,8 @@ static void unit_leave(struct weft_unit *unit, bool redirtied, struct list_head 
 	list_del(&unit->link);
 	if (redirtied)
 		io->redirtied++;
+	if (held)
+		io->held++;
 	if (stuck)
 		weft_commit_stuck(io, stuck);
 	wake_up_all(&io->unit_wait);
@@ -282,8 +292,8 @@ void weft_tell_dropped(struct weft_inode *inode, u64 pos, u64 bytes)
 		   weft_mount_dead(mount) ? "the mount has ended" : "the file cannot be used any more");
 }
 
-/* Dirty again, or on a dead mount, or of a file that nobody knows any more: gone. */
-static void unit_give_back(struct weft_unit *unit, struct list_head *stuck)
+/* Dirty again, or on a dead mount, or of a file that nobody knows any more: gone. held: it only was not wanted yet. */
+static void unit_give_back(struct weft_unit *unit, bool held, struct list_head *stuck)
 {
 	bool dead = weft_inode_lost(unit->inode);
 	unsigned int blocks = 0, i;
@@ -300,7 +310,7 @@ static void unit_give_back(struct weft_unit *unit, struct list_head *stuck)
 	else
 		weft_budget_force(unit->mount, (u64)(blocks - unit->blocks) << WEFT_BLOCK_SHIFT);
 	unit_end_parts(unit);
-	unit_leave(unit, !dead, stuck);
+	unit_leave(unit, !dead, !dead && held, stuck);
 }
 
 static bool error_is_transient(int error)
@@ -344,7 +354,7 @@ static void unit_return(struct weft_unit *unit, int error, struct list_head *stu
 	if (unit->state == WEFT_UNIT_OPEN && !unit->copied)
 		segs_release(unit->inode, unit->segs, unit->n_segs);
 	unit_fail(unit, error);
-	unit_give_back(unit, stuck);
+	unit_give_back(unit, !error, stuck);
 	weft_unit_free(unit);
 }
 
@@ -365,7 +375,7 @@ void weft_unit_detach(struct weft_unit *unit)
 	unit_fail(unit, -EAGAIN);
 	unit->state = WEFT_UNIT_DETACHED;
 	/* What is ready behind it was returned before. */
-	unit_give_back(unit, NULL);
+	unit_give_back(unit, false, NULL);
 	unit->inode = NULL;
 }
 
@@ -374,7 +384,7 @@ void weft_unit_end(struct weft_unit *unit)
 	trace_weft_unit(unit->inode->ino, unit->runs[0].pos, unit->len, "committed", 0);
 	weft_budget_give(unit->mount, (u64)unit->blocks << WEFT_BLOCK_SHIFT);
 	unit_end_parts(unit);
-	unit_leave(unit, false, NULL);
+	unit_leave(unit, false, false, NULL);
 	weft_unit_free(unit);
 }
 
@@ -385,7 +395,7 @@ static void unit_put_done(struct weft_put *put)
 	struct weft_unit *unit = container_of(put, struct weft_unit, put);
 	struct weft_mount *mount = unit->mount;
 
-	slot_put(mount, unit->copied);
+	slot_put(mount, unit->len, unit->copied);
 	weft_count(mount, WEFT_MC_INFLIGHT_BYTES, -unit_memory(unit));
 	weft_pack_release(unit);
 	if (!unit->copied && !unit->unpinned)
@@ -411,7 +421,7 @@ int weft_unit_submit(struct weft_unit *unit, bool sync)
 		weft_commit_queue(unit);
 		return 0;
 	}
-	error = weft_mount_dead(unit->mount) ? -EIO : slot_get(unit->mount, unit->copied, sync);
+	error = weft_mount_dead(unit->mount) ? -EIO : slot_get(unit->mount, unit->len, unit->copied, sync);
 	if (error) {
 		weft_unit_return(unit, error);
 		return error == -EIO ? 0 : error;

@@ -144,7 +144,8 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 		return -EPROTO;
 	if (!chunker)
 		return -EOPNOTSUPP;
-	if (weft_chunker_check(chunker, &chunks))
+	/* No shorter than a page: inline content grows into one chunk, not into several. */
+	if (weft_chunker_check(chunker, &chunks) || chunks.min < PAGE_SIZE)
 		return -EPROTO;
 	if (!volume->root || le32_to_cpu(volume->inline_max) > WEFT_PAYLOAD_MAX / 2)
 		return -EPROTO;
