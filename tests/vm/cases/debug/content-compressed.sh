@@ -11,7 +11,7 @@ base=$(mktemp -d)
 in_client() { nsenter --net=/run/netns/weft-client "$@"; }
 trap 'cd /; ! mountpoint -q "$base" || in_client umount "$base"; rmdir "$base"' EXIT
 
-weft --cluster demo volume create packed --k 6 --m 3 --codec zstd --level 1 >/dev/null
+weft --cluster demo volume create packed --k 2 --m 2 --codec zstd --level 1 >/dev/null
 in_client mount -t weft demo:packed "$base"
 cd "$base"
 "${WEFT_BUILD:?}/cases/stock/content" "$RANDOM$RANDOM" 40 3
