@@ -12,7 +12,7 @@
 
 #define BLOCKS 96u
 #define CHUNKS 5u
-#define STEPS  1000u
+#define STEPS  400u
 
 struct extent_block {
 	enum weft_span_kind kind;
