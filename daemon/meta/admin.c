@@ -135,6 +135,7 @@ static const char *codec_name(const struct weft_volume_info *info)
 static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *volume)
 {
 	const struct weft_volume_info *info = &volume->info;
+	const struct weft_chunker_ops *chunker = weft_chunker_of(le32_to_cpu(info->chunker));
 	const struct cat_session *session = catalog_session(&brain->catalog, volume->session);
 	struct meta_volume record = { 0 };
 	struct weft_statfs statfs;
@@ -150,7 +151,7 @@ static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *vo
 			 "s:I, s:I, s:I, s:I, s:I, s:s}",
 			 "volume", (json_int_t)volume->volume, "name", volume->name, "k",
 			 (int)le32_to_cpu(info->k), "m", (int)le32_to_cpu(info->m), "chunker",
-			 weft_chunker_of(le32_to_cpu(info->chunker))->name, "chunk_size",
+			 chunker ? chunker->name : "unknown", "chunk_size",
 			 (int)le32_to_cpu(info->chunk_size), "chunk_min",
 			 (int)le32_to_cpu(info->chunk_min), "chunk_max",
 			 (int)le32_to_cpu(info->chunk_max), "chunk_random",

@@ -156,7 +156,10 @@ static int clone_send(const struct clone *clone, loff_t *done, bool *is_inline)
 	return error;
 }
 
-/* All of it, or what went before the first error. */
+/*
+ * All of it, or the error: FICLONE does not look at how much was done. copy_file_range(2) then copies
+ * in the common way.
+ */
 static loff_t clone_range(struct clone clone)
 {
 	bool is_inline;
@@ -178,7 +181,7 @@ static loff_t clone_range(struct clone clone)
 		clone.len -= done;
 	}
 	weft_io_clone_end(clone.source, clone.inode);
-	return sum ?: error;
+	return error ?: sum;
 }
 
 /* Takes i_rwsem of both when it is known what is in them. */

@@ -411,15 +411,17 @@ static void unused_chunk_is_condemned(void **state)
 static u32 commit_in_form(struct meta_fixture *f, u64 ino, u64 group, u8 codec, u32 stored)
 {
 	struct weft_extent extent = { .length = cpu_to_le64(BLOCK) };
-	struct weft_chunk_new *chunk;
+	struct weft_chunk_new chunk;
 	size_t at;
 
 	fixture_commit_begin(f, ino, BLOCK, 0);
 	at = f->payload.len + 4;
 	fixture_commit_chunk(f, group, BLOCK, 0);
-	chunk = (struct weft_chunk_new *)(f->payload.data + at);
-	chunk->codec = codec;
-	chunk->stored_len = cpu_to_le32(stored);
+	/* Attributes are aligned to 4 bytes only. */
+	memcpy(&chunk, f->payload.data + at, sizeof(chunk));
+	chunk.codec = codec;
+	chunk.stored_len = cpu_to_le32(stored);
+	memcpy(f->payload.data + at, &chunk, sizeof(chunk));
 	fixture_commit_extents(f, &extent, 1);
 	return fixture_commit_end(f, 2);
 }
