@@ -49,7 +49,7 @@ int weft_io_clone_prepare(struct inode *vfs_source, struct inode *vfs_inode, lof
 	int error;
 
 	/* What asks for nothing, or cannot be, is told so by the VFS's checks. */
-	if (from >= size || to > MAX_LFS_FILESIZE - size)
+	if (from >= size || to > MAX_LFS_FILESIZE - size || !IS_ALIGNED(from | to, WEFT_BLOCK_SIZE))
 		return 0;
 	if (!len || len > size - from)
 		len = size - from;
@@ -108,9 +108,9 @@ int weft_io_clone_begin(struct inode *source, struct inode *inode)
 	weft_commit_unhold(first);
 err_second:
 	if (second)
-		mutex_unlock(&second->io.cut_lock);
+		weft_cut_unlock(second);
 err_first:
-	mutex_unlock(&first->io.cut_lock);
+	weft_cut_unlock(first);
 	return error;
 }
 
@@ -118,7 +118,7 @@ static void end_one(struct weft_inode *inode)
 {
 	inode->io.tail_since = 0;
 	weft_commit_unhold(inode);
-	mutex_unlock(&inode->io.cut_lock);
+	weft_cut_unlock(inode);
 	weft_commit_kick(inode);
 }
 
@@ -131,17 +131,21 @@ void weft_io_clone_end(struct inode *source, struct inode *inode)
 
 /* --- behind it ------------------------------------------------------------------------------------------------------------ */
 
-void weft_io_clone_done(struct inode *vfs_inode, loff_t pos, loff_t len, bool is_inline)
+int weft_io_clone_done(struct inode *vfs_inode, loff_t pos, loff_t len, bool is_inline)
 {
 	struct weft_inode *inode = weft_inode(vfs_inode);
 	struct weft_io_inode *io = &inode->io;
 	loff_t size = i_size_read(vfs_inode), end = pos + len;
+	int error;
 
 	/* What a mapping left behind the end of file becomes part of it. */
 	if (end > size)
 		weft_zero_tail(vfs_inode, size, end);
-	/* An end in the middle of a page is the new end of file. Nothing in it is dirty, so no folio that reaches out stays. */
-	truncate_pagecache_range(vfs_inode, pos, round_up(end, PAGE_SIZE) - 1);
+	/*
+	 * Whole folios, also those that reach out of the range: nothing in them is dirty. None is zeroed: who has found one
+	 * reads the old content. Only what writes through a pin has not asked anybody, and may be in the way.
+	 */
+	error = invalidate_inode_pages2_range(vfs_inode->i_mapping, pos >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
 	spin_lock(&io->extent_lock);
 	io->sequence++;
 	weft_extent_forget(inode, pos, end);
@@ -154,4 +158,5 @@ void weft_io_clone_done(struct inode *vfs_inode, loff_t pos, loff_t len, bool is
 	spin_unlock(&io->extent_lock);
 	if (end > size)
 		i_size_write(vfs_inode, end);
+	return error;
 }

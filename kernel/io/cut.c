@@ -439,6 +439,32 @@ static void cut_range(struct cut *cut)
 		cut->mapping->writeback_index = done;
 }
 
+/*
+ * The flusher, which no signal ends, comes here for sync(2): it does not wait for whoever has the lock while the metadata
+ * service is asked to change the file. 0, -EAGAIN: that is so, -EINTR.
+ */
+static int cut_lock_sync(struct weft_inode *inode)
+{
+	struct weft_io_inode *io = &inode->io;
+	bool locked = false;
+	int error;
+
+	error = wait_event_killable(io->unit_wait,
+				    READ_ONCE(io->commit_hold) || (locked = mutex_trylock(&io->cut_lock)));
+	if (error)
+		return -EINTR;
+	if (locked)
+		return 0;
+	weft_due_add(inode, WEFT_DUE_PARKED);
+	return -EAGAIN;
+}
+
+void weft_cut_unlock(struct weft_inode *inode)
+{
+	mutex_unlock(&inode->io.cut_lock);
+	wake_up_all(&inode->io.unit_wait);
+}
+
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc)
 {
 	struct weft_inode *inode = weft_inode(mapping->host);
@@ -451,6 +477,7 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 		.size = i_size_read(mapping->host),
 	};
 	unsigned int nofs;
+	int error;
 
 	cut.dead = weft_inode_lost(inode);
 	/* Its units would be stored, only to go back. */
@@ -461,8 +488,10 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 	if (!cut.sync) {
 		if (!mutex_trylock(&inode->io.cut_lock))
 			return 0;
-	} else if (mutex_lock_killable(&inode->io.cut_lock)) {
-		return -EINTR;
+	} else {
+		error = cut_lock_sync(inode);
+		if (error)
+			return error;
 	}
 	nofs = memalloc_nofs_save();
 	/* Neither: reclaim found nothing but dirty folios, or somebody syncs. */
@@ -473,6 +502,6 @@ int weft_writepages(struct address_space *mapping, struct writeback_control *wbc
 	if (cut.dropped)
 		weft_tell_dropped(inode, 0, cut.dropped);
 	memalloc_nofs_restore(nofs);
-	mutex_unlock(&inode->io.cut_lock);
+	weft_cut_unlock(inode);
 	return cut.sync ? cut.error : 0;
 }

@@ -33,6 +33,12 @@ static int read_prepare(struct inode *inode, u64 pos, size_t len)
 static ssize_t file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
+	/*
+	 * What a file grows by never stands in a folio that was found before: a clone drops those that reach behind the old
+	 * end. So what is read ends where the file ended before folios were looked for.
+	 */
+	loff_t size = i_size_read(inode);
+	size_t behind = 0;
 	ssize_t ret;
 
 	/* All that was written is in the page cache: nothing is gained by going past it. */
@@ -40,7 +46,14 @@ static ssize_t file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	ret = read_prepare(inode, iocb->ki_pos, iov_iter_count(to));
 	if (ret)
 		return ret;
+	if (iocb->ki_pos >= size)
+		return 0;
+	if (iov_iter_count(to) > size - iocb->ki_pos) {
+		behind = iov_iter_count(to) - (size - iocb->ki_pos);
+		iov_iter_truncate(to, size - iocb->ki_pos);
+	}
 	ret = generic_file_read_iter(iocb, to);
+	iov_iter_reexpand(to, iov_iter_count(to) + behind);
 	if (ret > 0)
 		weft_count(weft_mount(inode->i_sb), WEFT_MC_READ_BYTES, ret);
 	return ret;
@@ -49,11 +62,12 @@ static ssize_t file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 static ssize_t file_splice_read(struct file *in, loff_t *pos, struct pipe_inode_info *pipe, size_t len, unsigned int flags)
 {
 	struct inode *inode = file_inode(in);
+	loff_t size = i_size_read(inode);
 	ssize_t ret = read_prepare(inode, *pos, len);
 
-	if (ret)
+	if (ret || *pos >= size)
 		return ret;
-	ret = filemap_splice_read(in, pos, pipe, len, flags);
+	ret = filemap_splice_read(in, pos, pipe, min_t(u64, len, size - *pos), flags);
 	if (ret > 0)
 		weft_count(weft_mount(inode->i_sb), WEFT_MC_READ_BYTES, ret);
 	return ret;

@@ -354,6 +354,8 @@ u64 weft_commit_size(struct weft_inode *inode, const struct weft_commit_job *com
 
 /* --- cut.c ------------------------------------------------------------------------------------------------------------- */
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc);
+/* Gives weft_io_inode.cut_lock back and wakes those that wait for it with unit_wait. */
+void weft_cut_unlock(struct weft_inode *inode);
 
 /* --- resize.c ---------------------------------------------------------------------------------------------------------- */
 /*

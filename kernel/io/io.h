@@ -64,6 +64,7 @@ struct weft_io_mount {
 	bool stopping;                /* due and watch are not armed any more */
 	struct delayed_work expire;   /* from a plain umount on: ends the mount when nothing moves for too long */
 	unsigned long moved;          /* jiffies: of the last COMMIT that went well, or of the umount */
+	bool put_failed;              /* a unit could not be stored, and no COMMIT went well since */
 };
 
 /* Embedded in struct weft_inode. */
@@ -134,13 +135,14 @@ void weft_io_resize_end(struct inode *inode, loff_t size, int error);
  * Around CLONEs of ranges of source to pos of inode, which may be the same file, with i_rwsem of both held exclusively; all
  * waits are killable and return 0 or -errno. prepare: commits all that is dirty, with what is inline in chunks where it has to
  * be (len 0: to the end of source). lock: takes invalidate_lock of both, commits what came in between. begin: keeps both from
- * being cut and committed. done: len bytes at pos are new; is_inline: and so is the whole file's content, in the metadata.
+ * being cut and committed. done: len bytes at pos are new; is_inline: and so is the whole file's content, in the metadata;
+ * an error: what the page cache holds is not what the file is now.
  * Source NULL: only the destination, of which nothing is dirty.
  */
 int weft_io_clone_prepare(struct inode *source, struct inode *inode, loff_t from, loff_t pos, loff_t len);
 int weft_io_clone_lock(struct inode *source, struct inode *inode);
 int weft_io_clone_begin(struct inode *source, struct inode *inode);
-void weft_io_clone_done(struct inode *inode, loff_t pos, loff_t len, bool is_inline);
+int weft_io_clone_done(struct inode *inode, loff_t pos, loff_t len, bool is_inline);
 void weft_io_clone_end(struct inode *source, struct inode *inode);
 void weft_io_clone_unlock(struct inode *source, struct inode *inode);
 /* weft_inode.in_doubt has just become false: COMMITs that waited for that go on. */

@@ -20,6 +20,12 @@ static int folio_make_writable(struct weft_inode *inode, struct folio *folio, u6
 	int error;
 
 	filemap_invalidate_lock_shared(mapping);
+	/* Whoever changes size or content was killed and has left the lock: what it asked for may still happen. */
+	if (READ_ONCE(inode->in_doubt)) {
+		filemap_invalidate_unlock_shared(mapping);
+		weft_budget_give(mount, reserve);
+		return weft_inode_settle(&inode->vfs) ?: -EAGAIN;
+	}
 	folio_lock(folio);
 	if (folio->mapping != mapping || folio_pos(folio) >= i_size_read(&inode->vfs)) {
 		folio_unlock(folio);

@@ -18,8 +18,10 @@ static bool inode_quiet(struct weft_io_inode *io)
 
 	spin_lock(&io->extent_lock);
 	quiet = list_empty(&io->units) && !io->commit;
-	if (quiet)
+	if (quiet) {
 		io->commit_hold = true;
+		wake_up_all(&io->unit_wait);
+	}
 	spin_unlock(&io->extent_lock);
 	return quiet;
 }
@@ -84,7 +86,7 @@ int weft_io_resize_begin(struct inode *vfs_inode, loff_t size)
 	return 0;
 
 err_cut:
-	mutex_unlock(&inode->io.cut_lock);
+	weft_cut_unlock(inode);
 err_invalidate:
 	up_write(&mapping->invalidate_lock);
 	return error;
@@ -119,7 +121,7 @@ void weft_io_resize_end(struct inode *vfs_inode, loff_t size, int error)
 	}
 	io->tail_since = 0;
 	weft_commit_unhold(inode);
-	mutex_unlock(&io->cut_lock);
+	weft_cut_unlock(inode);
 	filemap_invalidate_unlock(vfs_inode->i_mapping);
 	weft_commit_kick(inode);
 }

@@ -64,7 +64,7 @@ static int flush_once(struct inode *inode, bool *again)
 	if (mutex_lock_killable(&io->cut_lock))
 		return -EINTR;
 	locked = count_returns(io, &id);
-	mutex_unlock(&io->cut_lock);
+	weft_cut_unlock(weft_inode(inode));
 	if (wait_event_killable(io->unit_wait, units_done(io, id) || weft_mount_dead(mount)))
 		return -EINTR;
 	if (weft_mount_dead(mount))

@@ -27,9 +27,9 @@ static void doubt_end(struct inode *source, struct inode *inode)
 		weft_inode_doubt_end(source);
 }
 
-/* How much was cloned, and whether it is inline now. -EPROTO: that makes no sense. */
-static int answer_read(struct inode *inode, const struct weft_request *req, u64 len, loff_t *done,
-		       bool *is_inline)
+/* How much was cloned to pos, and whether it is inline now. -EPROTO: that makes no sense. */
+static int answer_read(struct inode *inode, const struct weft_request *req, u64 pos, u64 len,
+		       loff_t *done, bool *is_inline)
 {
 	const struct nlattr *tb[WEFT_P_NR];
 	const struct weft_attr *attr;
@@ -48,6 +48,8 @@ static int answer_read(struct inode *inode, const struct weft_request *req, u64 
 		return -EPROTO;
 	*done = length;
 	*is_inline = le32_to_cpu(attr->flags) & WEFT_AF_INLINE;
+	if (*is_inline && (pos || length > weft_mount(inode->i_sb)->inline_max))
+		return -EPROTO;
 	return 0;
 }
 
@@ -68,7 +70,7 @@ static int late_done(struct inode *inode, loff_t pos, loff_t done, bool is_inlin
 		return error;
 	error = weft_io_clone_begin(NULL, inode);
 	if (!error) {
-		weft_io_clone_done(inode, pos, done, is_inline);
+		error = weft_io_clone_done(inode, pos, done, is_inline);
 		weft_io_clone_end(NULL, inode);
 	}
 	weft_io_clone_unlock(NULL, inode);
@@ -85,7 +87,8 @@ static void late_clone(struct weft_request *req)
 	loff_t done;
 
 	if (inode && !req->status &&
-	    !answer_read(inode, req, le64_to_cpu(wire->length), &done, &is_inline)) {
+	    !answer_read(inode, req, le64_to_cpu(wire->offset), le64_to_cpu(wire->length), &done,
+			 &is_inline)) {
 		if (late_done(inode, le64_to_cpu(wire->offset), done, is_inline))
 			weft_inode_set_bad(inode,
 				"it could not be changed here after it was cloned to in the metadata service");
@@ -145,8 +148,8 @@ static int clone_send(const struct clone *clone, loff_t *done, bool *is_inline)
 	} else {
 		doubt_end(clone->source, clone->inode);
 		if (!error)
-			error = answer_read(clone->inode, req, min(clone->len, CLONE_MAX), done,
-					    is_inline);
+			error = answer_read(clone->inode, req, clone->to,
+					    min(clone->len, CLONE_MAX), done, is_inline);
 		if (error)
 			clone_unclear(clone->inode, req);
 	}
@@ -172,9 +175,13 @@ static loff_t clone_range(struct clone clone)
 	while (clone.len) {
 		error = fatal_signal_pending(current) ? -EINTR
 						       : clone_send(&clone, &done, &is_inline);
+		if (!error && weft_io_clone_done(clone.inode, clone.to, done, is_inline)) {
+			weft_inode_set_bad(clone.inode,
+				"a page of it was written to through a pin while it was cloned to");
+			error = -EIO;
+		}
 		if (error)
 			break;
-		weft_io_clone_done(clone.inode, clone.to, done, is_inline);
 		sum += done;
 		clone.from += done;
 		clone.to += done;

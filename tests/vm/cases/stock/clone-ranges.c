@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +48,7 @@ static int make(const char *name, const void *content, size_t length)
 	return fd;
 }
 
-static int clone(int source, long from, long length, int fd, long to)
+static int clone_range(int source, long from, long length, int fd, long to)
 {
 	struct file_clone_range range = {
 		.src_fd = source, .src_offset = from, .src_length = length, .dest_offset = to
@@ -81,28 +83,28 @@ static void ranges_are_refused(void)
 {
 	int source = make("source", large, LARGE), fd = make("file", large, 8 * BLOCK), dir = open(".", O_RDONLY), other;
 
-	CHECK(clone(source, 1, BLOCK, fd, 0) == -EINVAL);
-	CHECK(clone(source, 0, BLOCK, fd, 512) == -EINVAL);
-	CHECK(clone(source, 0, BLOCK + 1, fd, 0) == -EINVAL);
-	CHECK(clone(source, 0, LARGE + BLOCK, fd, 0) == -EINVAL);
-	CHECK(clone(source, 44 * BLOCK, BLOCK, fd, 0) == -EINVAL);
+	CHECK(clone_range(source, 1, BLOCK, fd, 0) == -EINVAL);
+	CHECK(clone_range(source, 0, BLOCK, fd, 512) == -EINVAL);
+	CHECK(clone_range(source, 0, BLOCK + 1, fd, 0) == -EINVAL);
+	CHECK(clone_range(source, 0, LARGE + BLOCK, fd, 0) == -EINVAL);
+	CHECK(clone_range(source, 44 * BLOCK, BLOCK, fd, 0) == -EINVAL);
 	/* The end of the source in the middle of the destination. */
-	CHECK(clone(source, 40 * BLOCK, 0, fd, 0) == -EINVAL);
-	CHECK(clone(source, 0, 4 * BLOCK, source, 2 * BLOCK) == -EINVAL);
-	CHECK(clone(source, 0, 0, source, 0) == -EINVAL);
-	CHECK(clone(dir, 0, 0, fd, 0) == -EISDIR);
+	CHECK(clone_range(source, 40 * BLOCK, 0, fd, 0) == -EINVAL);
+	CHECK(clone_range(source, 0, 4 * BLOCK, source, 2 * BLOCK) == -EINVAL);
+	CHECK(clone_range(source, 0, 0, source, 0) == -EINVAL);
+	CHECK(clone_range(dir, 0, 0, fd, 0) == -EISDIR);
 	CHECK(ioctl(dir, FICLONE, source) == -1 && (errno == EBADF || errno == EISDIR));
 	other = open("source", O_WRONLY);
-	CHECK(clone(other, 0, BLOCK, fd, 0) == -EBADF);
+	CHECK(clone_range(other, 0, BLOCK, fd, 0) == -EBADF);
 	close(other);
 	other = open("file", O_RDONLY);
-	CHECK(clone(source, 0, BLOCK, other, 0) == -EBADF);
+	CHECK(clone_range(source, 0, BLOCK, other, 0) == -EBADF);
 	close(other);
 	other = open("file", O_RDWR | O_APPEND);
-	CHECK(clone(source, 0, BLOCK, other, 0) == -EBADF);
+	CHECK(clone_range(source, 0, BLOCK, other, 0) == -EBADF);
 	close(other);
 	other = open("/tmp/clone-ranges", O_RDWR | O_CREAT, 0600);
-	CHECK(clone(source, 0, BLOCK, other, 0) == -EXDEV);
+	CHECK(clone_range(source, 0, BLOCK, other, 0) == -EXDEV);
 	CHECK(!unlink("/tmp/clone-ranges"));
 	close(other);
 	CHECK(holds(fd, large, 8 * BLOCK));
@@ -120,7 +122,7 @@ static void what_is_dirty_is_cloned(void)
 
 	/* Neither has been written back. */
 	CHECK(!fstat(fd, &before));
-	CHECK(!clone(source, 0, 0, fd, 0));
+	CHECK(!clone_range(source, 0, 0, fd, 0));
 	CHECK(!fstat(fd, &after));
 	CHECK(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
 	      (after.st_mtim.tv_sec == before.st_mtim.tv_sec && after.st_mtim.tv_nsec > before.st_mtim.tv_nsec));
@@ -133,7 +135,7 @@ static void what_is_dirty_is_cloned(void)
 	memcpy(expected, large, LARGE);
 	map[2 * BLOCK] ^= 1;
 	expected[2 * BLOCK] ^= 1;
-	CHECK(!clone(source, BLOCK, 3 * BLOCK, fd, BLOCK));
+	CHECK(!clone_range(source, BLOCK, 3 * BLOCK, fd, BLOCK));
 	map[3 * BLOCK] ^= 1;
 	CHECK(holds(fd, expected, LARGE));
 	expected[3 * BLOCK] ^= 1;
@@ -142,7 +144,7 @@ static void what_is_dirty_is_cloned(void)
 	map = mmap(NULL, LARGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHECK(map != MAP_FAILED && map[3 * BLOCK] == large[3 * BLOCK]);
 	map[5 * BLOCK] ^= 1;
-	CHECK(!clone(source, 3 * BLOCK, 4 * BLOCK, fd, 3 * BLOCK));
+	CHECK(!clone_range(source, 3 * BLOCK, 4 * BLOCK, fd, 3 * BLOCK));
 	CHECK(!memcmp(map, expected, LARGE));
 	CHECK(!munmap(map, LARGE));
 	CHECK(holds(fd, expected, LARGE));
@@ -158,15 +160,15 @@ static void holes_and_ends(void)
 	CHECK(!ftruncate(sparse, 30 * BLOCK));
 	memcpy(expected, large, LARGE);
 	memset(expected + 5 * BLOCK, 0, 10 * BLOCK);
-	CHECK(!clone(sparse, 0, 10 * BLOCK, fd, 5 * BLOCK));
+	CHECK(!clone_range(sparse, 0, 10 * BLOCK, fd, 5 * BLOCK));
 	CHECK(holds(fd, expected, LARGE));
 	/* Beyond the end, which is in the middle of a block: what lies between is a hole. */
 	memcpy(expected + 60 * BLOCK, large + 39 * BLOCK, BLOCK + 1000);
-	CHECK(!clone(source, 39 * BLOCK, 0, fd, 60 * BLOCK));
+	CHECK(!clone_range(source, 39 * BLOCK, 0, fd, 60 * BLOCK));
 	CHECK(holds(fd, expected, 61 * BLOCK + 1000));
 	/* To itself. */
 	memcpy(expected + 20 * BLOCK, expected, 10 * BLOCK);
-	CHECK(!clone(fd, 0, 10 * BLOCK, fd, 20 * BLOCK));
+	CHECK(!clone_range(fd, 0, 10 * BLOCK, fd, 20 * BLOCK));
 	CHECK(holds(fd, expected, 61 * BLOCK + 1000));
 	close(source);
 	close(fd);
@@ -182,30 +184,30 @@ static void small_files(void)
 	char expected[3 * BLOCK] = { 0 };
 
 	CHECK(!fsync(small));
-	CHECK(!clone(small, 0, 0, other, 0));
+	CHECK(!clone_range(small, 0, 0, other, 0));
 	CHECK(holds(other, text, length) && holds(small, text, length));
 	CHECK(pwrite(other, "A", 1, 0) == 1 && holds(small, text, length));
 	/* Behind other content. */
 	memcpy(expected, large, 2 * BLOCK);
 	memcpy(expected + 2 * BLOCK, text, length);
-	CHECK(!clone(small, 0, 0, fd, 2 * BLOCK));
+	CHECK(!clone_range(small, 0, 0, fd, 2 * BLOCK));
 	CHECK(holds(fd, expected, 2 * BLOCK + length) && holds(small, text, length));
 	/* To a small file: all of it is replaced, or it keeps its beginning. */
 	close(other);
 	other = make("other", text, length);
 	CHECK(!fsync(other));
-	CHECK(!clone(fd, 0, BLOCK, other, 0));
+	CHECK(!clone_range(fd, 0, BLOCK, other, 0));
 	CHECK(holds(other, large, BLOCK));
 	close(other);
 	other = make("other", text, length);
 	CHECK(!fsync(other));
-	CHECK(!clone(fd, 0, 2 * BLOCK, other, BLOCK));
+	CHECK(!clone_range(fd, 0, 2 * BLOCK, other, BLOCK));
 	memset(expected, 0, sizeof(expected));
 	memcpy(expected, text, length);
 	memcpy(expected + BLOCK, large, 2 * BLOCK);
 	CHECK(holds(other, expected, 3 * BLOCK));
 	/* One that was longer once, and is small again. */
-	CHECK(!ftruncate(other, 1) && !clone(small, 0, 0, other, 0) && holds(other, text, length));
+	CHECK(!ftruncate(other, 1) && !clone_range(small, 0, 0, other, 0) && holds(other, text, length));
 	CHECK(pwrite(other, large, LARGE, 0) == LARGE && holds(other, large, LARGE));
 	close(small);
 	close(fd);
@@ -241,6 +243,60 @@ static void copies(void)
 	close(small);
 }
 
+static struct {
+	int fd;
+	atomic_bool stop;
+	unsigned long reads;
+} reader;
+
+/* Blocks 0 and 16 on are 'i' for ever, those between all 'a' or all 'b' once they are not 'i': whatever is read is one of these. */
+static void *read_edges(void *arg)
+{
+	static char got[3 * BLOCK];
+
+	while (!atomic_load(&reader.stop)) {
+		off_t at = reader.reads++ % 2 ? 0 : 15 * BLOCK;
+
+		CHECK(pread(reader.fd, got, sizeof(got), at) == sizeof(got));
+		for (unsigned int block = 0; block < 3; block++) {
+			char first = got[block * BLOCK];
+			bool kept = at + block * BLOCK < BLOCK || at + block * BLOCK >= 16 * BLOCK;
+
+			CHECK(first == 'i' || (!kept && (first == 'a' || first == 'b')));
+			for (unsigned int i = 0; i < BLOCK; i++)
+				CHECK(got[block * BLOCK + i] == first);
+		}
+	}
+	return arg;
+}
+
+/* A range with edges within large folios, cloned over what somebody reads from the cache. */
+static void readers_see_old_or_new(void)
+{
+	static char content[64 * BLOCK];
+	int sources[2];
+	pthread_t thread;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		memset(content, 'a' + i, sizeof(content));
+		sources[i] = make(i ? "b" : "a", content, sizeof(content));
+	}
+	memset(content, 'i', sizeof(content));
+	reader.fd = make("edges", content, sizeof(content));
+	CHECK(!pthread_create(&thread, NULL, read_edges, NULL));
+	for (unsigned int i = 0; i < 60; i++) {
+		CHECK(!clone_range(sources[i % 2], 0, 15 * BLOCK, reader.fd, BLOCK));
+		CHECK(pread(reader.fd, content, sizeof(content), 0) == sizeof(content));
+		CHECK(content[BLOCK] == (i % 2 ? 'b' : 'a') && content[15 * BLOCK] == content[BLOCK]);
+	}
+	atomic_store(&reader.stop, true);
+	pthread_join(thread, NULL);
+	printf("%lu reads beside 60 clones\n", reader.reads);
+	close(reader.fd);
+	close(sources[0]);
+	close(sources[1]);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < LARGE; i++)
@@ -250,5 +306,6 @@ int main(void)
 	holes_and_ends();
 	small_files();
 	copies();
+	readers_see_old_or_new();
 	return 0;
 }
