@@ -492,7 +492,7 @@ static int run_steps(struct commit *commit)
 	if (ret != WEFT_ST_OK && ret != META_MORE)
 		return ret;
 	/* The last step has a budget of its own when it could need one. */
-	if (!ret && meta_budget_left(apply->state) < commit->n_chunks * 2ull + RECORDS_LAST) {
+	if (!ret && meta_budget_left(apply->state) < commit->n_chunks * 3ull + RECORDS_LAST) {
 		apply->slot.head.cursor = cpu_to_le64(META_SIZE_MAX);
 		ret = META_MORE;
 	}

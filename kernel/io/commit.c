@@ -512,6 +512,7 @@ static void commit_done(struct weft_request *req)
 	} else {
 		weft_count(mount, WEFT_MC_COMMITS, 1);
 		WRITE_ONCE(mount->io.moved, jiffies);
+		WRITE_ONCE(mount->io.put_failed, false);
 		commit_success(commit, numbers);
 	}
 	more = commit_next(commit);

@@ -132,7 +132,8 @@ static bool pack_add_piece(struct weft_unit *unit)
 
 	if (pack->n_segs == pack->max_segs && !pack_grow(pack))
 		return false;
-	folio = folio_alloc(PACK_GFP, PIECE_ORDER) ?: folio_alloc(PACK_GFP, 0);
+	/* A large one only if that costs nothing: others wait for the space that we hold. */
+	folio = folio_alloc(PACK_GFP & ~__GFP_DIRECT_RECLAIM, PIECE_ORDER) ?: folio_alloc(PACK_GFP, 0);
 	if (!folio)
 		return false;
 	bvec_set_folio(&pack->segs[pack->n_segs++], folio, 0, 0);
@@ -191,7 +192,10 @@ void weft_pack_free(struct weft_unit *unit)
 	unit->pack.ends = NULL;
 }
 
-/* Makes all frames. False: not worth it, or -ENOMEM in *error. */
+/*
+ * Makes all frames. False: not worth it, or the mount has ended, or -ENOMEM in *error. Each is progress, for an unmount that
+ * waits, unless what was packed before could not be stored: that is packed again and again.
+ */
 static bool pack_frames(struct weft_unit *unit, unsigned int codec_id, struct weft_codec_space *space,
 			struct weft_sample *sample, struct weft_frames *frames, int *error)
 {
@@ -205,6 +209,10 @@ static bool pack_frames(struct weft_unit *unit, unsigned int codec_id, struct we
 		const void *plain = cursor_take(&cursor, len, space->plain);
 		u32 packed = 0, stored;
 
+		if (weft_mount_dead(unit->mount))
+			return false;
+		if (!READ_ONCE(unit->mount->io.put_failed))
+			WRITE_ONCE(unit->mount->io.moved, jiffies);
 		if (!guess || !frame_is_dense(plain, len, sample))
 			packed = codec->pack(space->work, unit->mount->codec_level, plain, len, space->packed,
 					     weft_frames_room(len));

@@ -401,6 +401,7 @@ static void unit_put_done(struct weft_put *put)
 	if (!unit->copied && !unit->unpinned)
 		segs_release(unit->inode, unit->segs, unit->n_segs);
 	if (put->error) {
+		WRITE_ONCE(mount->io.put_failed, true);
 		weft_put_release(put);
 		weft_unit_return(unit, put->error);
 		return;
