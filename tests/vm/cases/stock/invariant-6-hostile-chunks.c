@@ -102,9 +102,9 @@ static int shard_add(const char *path, const struct stat *st, int type, struct F
 		fail("%s: %s", path, strerror(errno));
 	close(fd);
 	snprintf(shard->path, sizeof(shard->path), "%s", path);
-	if (weft_header_decode(&shard->info, shard->bytes, shard->size, NULL))
-		fail("%s has no header", path);
-	if (shard->info.codec != codec || n_shards + 1 == SHARDS_MAX)
+	/* Other cases leave shards that they have damaged. */
+	if (weft_header_decode(&shard->info, shard->bytes, shard->size, NULL) || shard->info.codec != codec ||
+	    n_shards + 1 == SHARDS_MAX)
 		free(shard->bytes);
 	else
 		n_shards++;
