@@ -582,3 +582,28 @@ void fixture_check(struct meta_fixture *f)
 	assert_int_equal(census.packed, le64_to_cpu(volume.packed.plain_bytes));
 	assert_int_equal(census.packed_to, le64_to_cpu(volume.packed.stored_bytes));
 }
+
+int fixture_setup(void **state, u8 k, u8 m, unsigned int stores)
+{
+	struct meta_fixture *f = malloc(sizeof(*f));
+
+	assert_non_null(f);
+	fixture_open(f);
+	fixture_mounted(f, k, m, stores);
+	*state = f;
+	return 0;
+}
+
+int fixture_setup_2_2(void **state)
+{
+	return fixture_setup(state, 2, 2, 8);
+}
+
+int fixture_teardown(void **state)
+{
+	meta_bugs = 0;
+	fixture_check(*state);
+	fixture_close(*state);
+	free(*state);
+	return 0;
+}

@@ -37,6 +37,13 @@ void fixture_open(struct meta_fixture *f);
 /* With a volume coded k+m, n stores, and a mount of it. */
 void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, unsigned int stores);
 void fixture_close(struct meta_fixture *f);
+/*
+ * For tests: *state becomes a new fixture with a volume of k + m, mounted, and so many stores. The end checks its invariants,
+ * and switches planted bugs off.
+ */
+int fixture_setup(void **state, u8 k, u8 m, unsigned int stores);
+int fixture_setup_2_2(void **state);
+int fixture_teardown(void **state);
 /* Commit, close, open: what a restart of the process does. */
 void fixture_reopen(struct meta_fixture *f);
 

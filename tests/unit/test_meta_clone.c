@@ -27,25 +27,6 @@ static u64 next_random(void)
 	return seed;
 }
 
-static int setup(void **state)
-{
-	struct meta_fixture *f = malloc(sizeof(*f));
-
-	assert_non_null(f);
-	fixture_open(f);
-	fixture_mounted(f, 2, 2, 8);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_check(*state);
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 static u64 make(struct meta_fixture *f, const char *name)
 {
 	u64 ino;
@@ -560,7 +541,7 @@ static void clone_refuses(void **state)
 	assert_int_equal(fixture_clone(f, first, 0, copy, 0, BLOCK), WEFT_ST_ROFS);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup_2_2, fixture_teardown)
 
 int main(void)
 {

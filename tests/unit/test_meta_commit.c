@@ -26,26 +26,6 @@ static u64 next_random(void)
 	return seed;
 }
 
-static int setup(void **state)
-{
-	struct meta_fixture *f = malloc(sizeof(*f));
-
-	assert_non_null(f);
-	fixture_open(f);
-	fixture_mounted(f, 2, 2, 8);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	meta_bugs = 0;
-	fixture_check(*state);
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 static u64 make(struct meta_fixture *f, const char *name)
 {
 	u64 ino;
@@ -744,28 +724,28 @@ int main(void)
 {
 	const char *given = getenv("SEED");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_overlap_of_two_extents, setup, teardown),
-		cmocka_unit_test_setup_teardown(random_writes_match_a_model_of_every_block, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(long_requests_go_on_in_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_cut_commit_goes_on_with_its_repeat, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(a_cut_commit_ends_with_its_session, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(commit_wants_enough_shards, setup, teardown),
-		cmocka_unit_test_setup_teardown(commit_refuses, setup, teardown),
-		cmocka_unit_test_setup_teardown(unused_chunk_is_condemned, setup, teardown),
-		cmocka_unit_test_setup_teardown(compressed_chunks_are_counted_while_they_live, setup, teardown),
-		cmocka_unit_test_setup_teardown(commit_refuses_impossible_forms, setup, teardown),
-		cmocka_unit_test_setup_teardown(inline_content_comes_and_goes, setup, teardown),
-		cmocka_unit_test_setup_teardown(reports_move_exceptions, setup, teardown),
-		cmocka_unit_test_setup_teardown(healed_counts_only_with_the_same_checksum, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(every_overlap_of_two_extents, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(random_writes_match_a_model_of_every_block, fixture_setup_2_2,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(long_requests_go_on_in_steps, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_cut_commit_goes_on_with_its_repeat, fixture_setup_2_2,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_cut_commit_ends_with_its_session, fixture_setup_2_2,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(commit_wants_enough_shards, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(commit_refuses, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(unused_chunk_is_condemned, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(compressed_chunks_are_counted_while_they_live, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(commit_refuses_impossible_forms, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(inline_content_comes_and_goes, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(reports_move_exceptions, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(healed_counts_only_with_the_same_checksum, fixture_setup_2_2,
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_chunk_is_deleted_in_order_and_revived_before,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(a_shard_that_comes_late_is_deleted_too, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(a_lost_reference_is_found, setup, teardown),
+						fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_shard_that_comes_late_is_deleted_too, fixture_setup_2_2,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_lost_reference_is_found, fixture_setup_2_2, fixture_teardown),
 	};
 
 	seed = given ? strtoull(given, NULL, 0) : (u64)time(NULL) | 1;

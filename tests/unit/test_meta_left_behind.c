@@ -18,25 +18,6 @@
 
 #define BLOCK 4096u
 
-static int setup(void **state)
-{
-	struct meta_fixture *f = malloc(sizeof(*f));
-
-	assert_non_null(f);
-	fixture_open(f);
-	fixture_mounted(f, 2, 2, 8);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_check(*state);
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 static u64 make(struct meta_fixture *f)
 {
 	u64 ino;
@@ -254,15 +235,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_mount_that_lives_keeps_what_it_committed_early,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(growth_by_truncation_shows_zeros, setup, teardown),
-		cmocka_unit_test_setup_teardown(growth_by_a_write_far_behind_shows_zeros, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(growth_by_a_bare_size_shows_zeros, setup, teardown),
-		cmocka_unit_test_setup_teardown(truncation_to_the_size_cuts, setup, teardown),
-		cmocka_unit_test_setup_teardown(much_is_cut_in_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(entries_of_level_1_keep_their_meaning, setup,
-						teardown),
+						fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(growth_by_truncation_shows_zeros, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(growth_by_a_write_far_behind_shows_zeros, fixture_setup_2_2,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(growth_by_a_bare_size_shows_zeros, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(truncation_to_the_size_cuts, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(much_is_cut_in_steps, fixture_setup_2_2, fixture_teardown),
+		cmocka_unit_test_setup_teardown(entries_of_level_1_keep_their_meaning, fixture_setup_2_2,
+						fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,21 +13,7 @@
 
 static int setup(void **state)
 {
-	struct meta_fixture *f = malloc(sizeof(*f));
-
-	assert_non_null(f);
-	fixture_open(f);
-	fixture_mounted(f, 2, 1, 3);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_check(*state);
-	fixture_close(*state);
-	free(*state);
-	return 0;
+	return fixture_setup(state, 2, 1, 3);
 }
 
 static u32 nlink_of(struct meta_fixture *f, u64 ino)
@@ -358,19 +344,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(siphash_matches_the_paper),
-		cmocka_unit_test_setup_teardown(create_is_found_and_counted, setup, teardown),
-		cmocka_unit_test_setup_teardown(create_refuses, setup, teardown),
-		cmocka_unit_test_setup_teardown(links_are_counted_to_their_limit, setup, teardown),
-		cmocka_unit_test_setup_teardown(unlink_refuses, setup, teardown),
-		cmocka_unit_test_setup_teardown(rename_follows_posix, setup, teardown),
-		cmocka_unit_test_setup_teardown(rename_exchanges, setup, teardown),
+		cmocka_unit_test_setup_teardown(create_is_found_and_counted, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(create_refuses, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(links_are_counted_to_their_limit, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(unlink_refuses, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(rename_follows_posix, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(rename_exchanges, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(rename_of_two_names_of_one_file_does_nothing, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(times_and_change_attribute_follow, setup, teardown),
-		cmocka_unit_test_setup_teardown(symlink_keeps_its_target, setup, teardown),
-		cmocka_unit_test_setup_teardown(readdir_is_stable_under_change, setup, teardown),
-		cmocka_unit_test_setup_teardown(equal_hashes_are_told_apart, setup, teardown),
-		cmocka_unit_test_setup_teardown(read_only_mount_changes_nothing, setup, teardown),
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(times_and_change_attribute_follow, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(symlink_keeps_its_target, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(readdir_is_stable_under_change, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(equal_hashes_are_told_apart, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(read_only_mount_changes_nothing, setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
