@@ -228,16 +228,24 @@ static void cuts_at_every_edge_are_found(void **state)
 	make_window(window[0], 0, hard);
 	make_window(window[1], hard, 16 * hard);
 	for (unsigned int i = 0; i < 2 * 5 * ARRAY_SIZE(edges); i++) {
-		u32 end = edges[i / 10] - 2 + i / 2 % 5;
+		u32 end = edges[i / 10] - 2 + i / 2 % 5, first;
 		struct cuts want = { 0 }, got = { 0 };
+		unsigned int tries = 0;
 		struct weft_chunker c;
 
 		if (end < 64)
 			continue;
-		memset(buf, 0, len);
-		memcpy(buf + end - 64, window[i % 2], 64);
-		doc_cut(&smallest, buf, len, &want);
-		assert_int_equal(want.at[0], i % 2 && end < target ? max : end < max ? end : max);
+		first = (i % 2 && end < target) || end > max ? max : end;
+		/* A part of the window among zeros may give a cut as well: then it is another window's turn. */
+		do {
+			if (tries)
+				make_window(window[i % 2], i % 2 ? hard : 0, i % 2 ? 16 * hard : hard);
+			assert_in_range(tries++, 0, 20);
+			memset(buf, 0, len);
+			memcpy(buf + end - 64, window[i % 2], 64);
+			want = (struct cuts){ 0 };
+			doc_cut(&smallest, buf, len, &want);
+		} while (want.at[0] != first);
 		begin(&c, &smallest);
 		cut(&c, buf, len, len, &got);
 		expect_same(&got, &want);
