@@ -102,7 +102,7 @@ link = $(CC) $(CFLAGS) -pthread $(base_ldflags) $(LDFLAGS) -o $@ -Wl,--as-needed
 
 .PHONY: userspace tests cases
 userspace: $(programs)
-tests: $(unit_programs) $(sim_programs) $(bench_programs) cases
+tests: $(unit_programs) $(sim_programs) $(bench_programs) cases $(O)/vm/agent
 
 cases: $(case_programs) $(kself_programs)
 
