@@ -79,8 +79,10 @@ int tests_run(const struct test *tests, unsigned int count)
 	mkdir(mount_point, 0700);
 	printf("TAP version 13\n1..%u\n", count);
 	for (unsigned int i = 0; i < count; i++) {
+		long start = now_ms();
 		int status = test_status(&tests[i]);
 
+		printf("# %ld ms\n", now_ms() - start);
 		printf("%s %u %s%s\n", status && status != EXIT_SKIP ? "not ok" : "ok", i + 1,
 		       tests[i].name, status == EXIT_SKIP ? " # SKIP" : "");
 		failed |= status && status != EXIT_SKIP;

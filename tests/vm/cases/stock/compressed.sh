@@ -57,9 +57,9 @@ for codec in $codecs; do
 done
 mount_all
 
-seq 1 150000 >"$reference/text"
-head -c 1200000 /usr/bin/bash >"$reference/program"
-head -c 1500000 /dev/urandom >"$reference/random"
+seq 1 60000 >"$reference/text"
+head -c 600000 /usr/bin/bash >"$reference/program"
+head -c 700000 /dev/urandom >"$reference/random"
 gzip -1 <"$reference/text" >"$reference/archive"
 { head -c 300000 "$reference/text"; head -c 300000 "$reference/random"; head -c 500000 /dev/zero; head -c 300000 "$reference/program"; } >"$reference/mixed"
 head -c 20000 "$reference/text" >"$reference/small"
@@ -72,7 +72,7 @@ for codec in $codecs; do
 	echo "$codec: $(show "$codec" '[.compressed, .compressed_to, .bytes]' | tr -d '\n ')"
 	show "$codec" '.compressed > 0 and .compressed_to < .compressed * 2 / 3' >/dev/null
 	# What is random or an archive is in no compressed chunk, but for those that mix.
-	show "$codec" '.compressed < .bytes - 1500000' >/dev/null
+	show "$codec" '.compressed < .bytes - 700000' >/dev/null
 	[[ $(counter "$codec" PACKED_STORED) -lt $(counter "$codec" PACKED_PLAIN) ]]
 	show "$codec" ".codec == \"$codec\"" >/dev/null
 done
@@ -83,7 +83,7 @@ step "overwritten in places, and read by ranges"
 for ((i = 0; i < 5; i++)); do
 	for file in text random mixed; do
 		head -c $((1 + RANDOM * 3)) "$reference/program" >"$base/piece"
-		at=$((RANDOM * 30))
+		at=$((RANDOM * 10))
 		for to in "$reference" "$base"/{zstd,lz4,deflate,adaptive}; do
 			dd if="$base/piece" of="$to/$file" bs=64k oflag=seek_bytes seek="$at" conv=notrunc status=none
 		done
@@ -93,7 +93,7 @@ rm "$base/piece"
 sync
 echo 3 >/proc/sys/vm/drop_caches
 for ((i = 0; i < 5; i++)); do
-	at=$((RANDOM * 30)) length=$((1 + RANDOM * 10))
+	at=$((RANDOM * 10)) length=$((1 + RANDOM * 20))
 	for codec in $codecs; do
 		cmp -i "$at" -n "$length" "$reference/mixed" "$base/$codec/mixed"
 	done
