@@ -35,6 +35,8 @@ PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c kernel/chunk/x86/*.c) \
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
 WEFT_SRC := $(wildcard tools/weft/*.c)
+# The reader of chunks: weft, its unit test and its fuzz target link it.
+CHUNK_SRC := $(wildcard tools/chunk/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SIM_SRC := $(wildcard tests/sim/sim_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
@@ -80,8 +82,9 @@ endif
 
 # Looked up once and only where something is linked or compiled with it.
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft libuv jansson liburing libmnl libnl-genl-3.0 2>/dev/null)
+chunk_libs := $(shell $(PKG_CONFIG) --libs libzstd liblz4 zlib 2>/dev/null)
 daemon_libs := $(shell $(PKG_CONFIG) --libs raft lmdb libuv jansson liburing libmnl 2>/dev/null)
-tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null) $(daemon_libs)
+tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null) $(daemon_libs) $(chunk_libs)
 test_libs := -lcmocka -lm $(tool_libs)
 
 # --- Programs --------------------------------------------------------------------------------------------------------
@@ -96,7 +99,7 @@ bench_programs := $(patsubst tests/bench/%.c,$(O)/bench/%,$(BENCH_SRC))
 kself_programs := $(patsubst kselftest/%.c,$(O)/kselftest/%,$(KSELF_SRC))
 case_programs := $(patsubst tests/vm/cases/%.c,$(O)/cases/%,$(CASE_SRC))
 
-libs := $(O)/libweftd.a $(O)/libweftpure.a
+libs := $(O)/libweftd.a $(O)/libweftpure.a $(O)/libweftchunk.a
 link = $(CC) $(CFLAGS) -pthread $(base_ldflags) $(LDFLAGS) -o $@ -Wl,--as-needed -Wl,--start-group $(filter %.o %.a,$^) \
 	-Wl,--end-group
 
@@ -120,6 +123,7 @@ $(O)/mount.weft $(O)/umount.weft: $(O)/%: $(O)/obj/tools/%.o $(libs)
 
 $(O)/libweftd.a: $(call obj,$(filter-out daemon/main.c,$(DAEMON_SRC)))
 $(O)/libweftpure.a: $(call obj,$(PURE_SRC))
+$(O)/libweftchunk.a: $(call obj,$(CHUNK_SRC))
 $(O)/libweftest.a: $(call obj,$(TEST_LIB_SRC))
 $(O)/libweftunit.a: $(call obj,$(UNIT_LIB_SRC))
 $(O)/libweftkself.a: $(call obj,$(KSELF_LIB_SRC))
@@ -137,6 +141,7 @@ $(O)/%.members: FORCE
 	@printf '%s\n' $(members_$*) | cmp -s - $@ || printf '%s\n' $(members_$*) >$@
 members_libweftd := $(DAEMON_SRC)
 members_libweftpure := $(PURE_SRC)
+members_libweftchunk := $(CHUNK_SRC)
 members_libweftest := $(TEST_LIB_SRC)
 members_libweftunit := $(UNIT_LIB_SRC)
 members_libweftkself := $(KSELF_LIB_SRC)
