@@ -161,7 +161,7 @@ $(sim_programs): $(O)/sim/%: $(O)/obj/tests/sim/%.o $(O)/libweftsim.a $(O)/libwe
 $(bench_programs): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(libs)
 	@mkdir -p $(@D)
 	@echo "  LD      $(@:$(O)/%=%)"
-	@$(link) $(test_libs) -ldl
+	@$(link) $(test_libs) -ldl -lcrypto
 
 $(case_programs): $(O)/cases/%: $(O)/obj/tests/vm/cases/%.o $(O)/libweftest.a $(libs)
 	@mkdir -p $(@D)
