@@ -217,8 +217,14 @@ unit-sanitized:
 sim: $(sim_programs)
 	@tests/lib/run-tap sim $(if $(T),$(O)/sim/sim_$(T),$(sim_programs))
 
-# The programs only: what they measure and how is said by each.
+# Runs them and prints tables, T="SECTION..." only these; bench_store is run by hand, on the file system that matters.
 bench: $(bench_programs)
+	@WEFT_BUILD=$(O) tests/bench/run $(T)
+
+# What docs/performance.md shows, from the last make bench.
+.PHONY: plots
+plots:
+	@tests/bench/plot $(O)/bench/results.json docs/plots
 
 # What is made from a description and committed is what the description says: the C of the netlink family, weft.conf(5).
 .PHONY: uapi-check man

@@ -8,7 +8,7 @@
  *						are stored once; plain with several tables, since a table is luck
  *	bench_cdc over FILE...			speed over what is in files
  *
- * min is a sixteenth of the target, max four times the target.
+ * With --json in front of all that a line is an object. min is a sixteenth of the target, max four times the target.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +28,8 @@
 #define ROUNDS	 10		/* the best counts: others may use the machine too */
 #define DATA	 (256u * MIB)
 #define SCAN_MAX (128u * KIB)	/* as much as a folio of the page cache holds */
+
+static bool json;
 
 /* Plain gear */
 
@@ -199,7 +201,12 @@ static int speed(const u8 *buf, size_t len, u32 target, const char *what)
 			best[i] = gbs > best[i] ? gbs : best[i];
 		}
 	}
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n && json; i++)
+		printf("{\"bench\": \"cdc\", \"over\": \"%s\", \"target_kib\": %u, \"by\": \"%s\", "
+		       "\"gbs\": %.3f, \"to_plain\": %.3f, \"mean_kib\": %.1f}\n", what, target / KIB,
+		       i < 2 ? names[i] : cuts[i].ops->name, best[i], best[i] / best[0],
+		       (double)len / (double)chunks[i] / KIB);
+	for (unsigned int i = 0; i < n && !json; i++)
 		printf("%-10s %7u %-13s %8.2f %8.2f %10.0f\n", what, target / KIB,
 		       i < 2 ? names[i] : cuts[i].ops->name, best[i], best[i] / best[0],
 		       (double)len / (double)chunks[i] / KIB);
@@ -208,7 +215,8 @@ static int speed(const u8 *buf, size_t len, u32 target, const char *what)
 
 static void speed_head(void)
 {
-	printf("over       target  by                GB/s    ratio   mean KiB\n");
+	if (!json)
+		printf("over       target  by                GB/s    ratio   mean KiB\n");
 }
 
 static int speed_random(int argc, char **argv)
@@ -368,8 +376,15 @@ static int dedup(int argc, char **argv)
 	weft = dedup_ratio(&cuts, argc - 3, argv + 3, &mean);
 	if (weft < 0)
 		return -EIO;
-	printf("target %5u KiB: plain %.4f (%.4f to %.4f; mean %.0f KiB), weft %.4f (mean %.0f KiB): %+.2f %%\n",
-	       target / KIB, sum, low, high, mean_sum, weft, mean, (weft / sum - 1) * 100);
+	if (json)
+		printf("{\"bench\": \"dedup\", \"target_kib\": %u, \"files\": %d, \"plain\": %.4f, "
+		       "\"plain_low\": %.4f, \"plain_high\": %.4f, \"plain_mean_kib\": %.0f, \"weft\": %.4f, "
+		       "\"weft_mean_kib\": %.0f, \"to_plain\": %.4f}\n",
+		       target / KIB, argc - 3, sum, low, high, mean_sum, weft, mean, weft / sum);
+	else
+		printf("target %5u KiB: plain %.4f (%.4f to %.4f; mean %.0f KiB), "
+		       "weft %.4f (mean %.0f KiB): %+.2f %%\n",
+		       target / KIB, sum, low, high, mean_sum, weft, mean, (weft / sum - 1) * 100);
 	return 0;
 }
 
@@ -377,6 +392,9 @@ int main(int argc, char **argv)
 {
 	int ret;
 
+	json = argc > 1 && !strcmp(argv[1], "--json");
+	argc -= json;
+	argv += json;
 	plain_table(1);
 	if (argc > 3 && !strcmp(argv[1], "dedup"))
 		ret = dedup(argc, argv);

@@ -4,13 +4,14 @@
  * installed (loaded at run time), on the same buffers. "encode" makes all parities, "decode" as
  * many lost data shards as there can be.
  *
- *	bench_ec [K M [SHARD_BYTES...]]	default: 6 3, from 16 KiB to 1 MiB
+ *	bench_ec [--json] [K M [SHARD_BYTES...]]	default: 6 3, from 16 KiB to 1 MiB
  *
  * Every back-end is compared with ISA-L as it chooses for this machine, and with ISA-L's code for
  * the same instruction set, which says something about machines that have no more. All take turns
  * of two milliseconds, so that what else the machine does hits all of them, and the time that other
  * programs get does not count. Printed are medians of all rounds: GB of sources a second, and how
- * much faster a back-end was in the same round.
+ * much faster a back-end was in the same round. With --json a line is an object, and has the best
+ * round as well.
  */
 #include <dlfcn.h>
 #include <sched.h>
@@ -59,6 +60,7 @@ struct runner {
 
 /* @isal: ISA-L's own choice, NULL where it is not installed */
 struct bench {
+	bool json;
 	unsigned int n;
 	struct runner runners[MAX_RUNNERS];
 	const struct runner *isal;
@@ -154,6 +156,22 @@ static void reference_print(const struct runner *r, const struct runner *referen
 		printf(" %8s %6s", "-", "-");
 }
 
+static void json_print(const struct bench *b, const struct task *t, const struct runner *r)
+{
+	double best = 0;
+
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		best = r->speed[i] > best ? r->speed[i] : best;
+	printf("{\"bench\": \"ec\", \"task\": \"%s\", \"bytes\": %zu, \"by\": \"%s\", \"gbs\": %.2f, \"best\": %.2f",
+	       t->name, t->len, r->name, median(r->speed, NULL), best);
+	if (b->isal)
+		printf(", \"isal_gbs\": %.2f, \"to_isal\": %.3f", median(b->isal->speed, NULL),
+		       median(r->speed, b->isal->speed));
+	if (r->same)
+		printf(", \"to_same_in_isal\": %.3f", median(r->speed, r->same->speed));
+	printf("}\n");
+}
+
 static int measure(struct bench *b, struct task *t)
 {
 	int ret;
@@ -175,6 +193,10 @@ static int measure(struct bench *b, struct task *t)
 
 		if (!r->ops)
 			continue;
+		if (b->json) {
+			json_print(b, t, r);
+			continue;
+		}
 		printf("%-6s %8zu %-8s %7.1f", t->name, t->len, r->name, median(r->speed, NULL));
 		reference_print(r, b->isal);
 		reference_print(r, r->same);
@@ -228,12 +250,12 @@ static void runners_find(struct bench *b)
 
 	b->isal = isal_add(b, lib, "ec_encode_data", "ec_init_tables");
 	if (!b->isal)
-		printf("ISA-L is not installed (libisal.so.2): nothing to compare with\n");
+		fprintf(stderr, "ISA-L is not installed (libisal.so.2): nothing to compare with\n");
 	for (unsigned int i = 0; (ops = weft_ec_backend_at(i)); i++) {
 		struct runner *r = &b->runners[b->n];
 
 		if (!ops->usable() || b->n == MAX_RUNNERS) {
-			printf("%s: skipped, this machine cannot run it\n", ops->name);
+			fprintf(stderr, "%s: skipped, this machine cannot run it\n", ops->name);
 			continue;
 		}
 		b->n++;
@@ -302,15 +324,23 @@ static void pin(void)
 
 int main(int argc, char **argv)
 {
-	unsigned int k = argc > 2 ? (unsigned int)strtoul(argv[1], NULL, 0) : 6;
-	unsigned int m = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : 3;
 	static struct bench b;
-	int ret = argc == 2 ? -EINVAL : 0;
+	unsigned int k = 6, m = 3;
+	int ret;
 
+	b.json = argc > 1 && !strcmp(argv[1], "--json");
+	argc -= b.json;
+	argv += b.json;
+	ret = argc == 2 ? -EINVAL : 0;
+	if (argc > 2) {
+		k = (unsigned int)strtoul(argv[1], NULL, 0);
+		m = (unsigned int)strtoul(argv[2], NULL, 0);
+	}
 	pin();
 	runners_find(&b);
-	printf("%u+%-4u %8s %-8s %7s %15s %15s\n", k, m, "bytes", "by", "GB/s", "ISA-L's choice",
-	       "same in ISA-L");
+	if (!b.json)
+		printf("%u+%-4u %8s %-8s %7s %15s %15s\n", k, m, "bytes", "by", "GB/s",
+		       "ISA-L's choice", "same in ISA-L");
 	for (int i = 3; i < argc && !ret; i++)
 		ret = bench(&b, k, m, strtoul(argv[i], NULL, 0));
 	for (size_t len = 16384; len <= 1 << 20 && argc <= 3 && !ret; len *= 2)
