@@ -30,7 +30,7 @@ all: userspace module
 # Files under kernel/ that compile in userspace too, into libweftpure.a: the daemon, tests and fuzzers link them.
 PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c kernel/chunk/x86/*.c) \
 	$(wildcard $(addprefix kernel/,chunk/cdc.c chunk/cdc_table.c chunk/chunker.c chunk/crc32c.c chunk/crctable.c \
-		chunk/extent.c chunk/frames.c chunk/hash.c chunk/header.c chunk/layout.c chunk/sample.c \
+		chunk/extent.c chunk/frames.c chunk/hash.c chunk/header.c chunk/layout.c chunk/policy.c chunk/sample.c \
 		node/band.c node/latency.c node/wire.c))
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)

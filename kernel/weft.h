@@ -27,6 +27,7 @@
  *   weft_host.lock, weft_conn.lock
  *   weft_nl_lock                  clusters of all namespaces and who uses them (nl/internal.h)
  *   weft_cluster.nl.lock          queues of requests
+ *   weft_mount.policy_lock        the volume's policies
  *   sk_callback_lock of a handed-over socket (outside of weft_conn.lock only in callbacks, which take just queue bits)
  *
  * No request to the daemon is made with a folio locked or a spinlock held. Writeback and all below runs under
@@ -46,7 +47,7 @@
 #include "uapi/weft_status.h"
 #include "uapi/weft_counters.h"
 
-#include "chunk/chunker.h"
+#include "chunk/policy.h"
 #include "nl/nl.h"
 #include "node/node.h"
 #include "io/io.h"
@@ -93,12 +94,10 @@ struct weft_mount {
 	u64 volume;
 	u64 root;
 	u32 k, m;
-	const struct weft_chunker_ops *chunker;
-	struct weft_chunker_params chunks;
-	u8 codec;                     /* enum weft_codec, of what is written; this kernel has it */
-	u8 codec_policy;              /* enum weft_codec_policy; ADAPTIVE: this kernel has LZ4 too */
-	u8 codec_level;
-	u32 ec_min;
+	spinlock_t policy_lock;       /* policy; the innermost lock */
+	struct weft_policy policy;    /* of the volume, as it is now: io/policy.c */
+	int policy_error;             /* of the last change of it; under weft_cluster.nl.lock */
+	u32 ec_min;                   /* this and .flags may change: READ_ONCE */
 	u32 inline_max;
 	u32 flags;                    /* WEFT_VF_* */
 	u32 incarnation;
@@ -123,6 +122,7 @@ struct weft_inode {
 	u64 change;                   /* change attribute of the last answer; under vfs.i_lock */
 	u64 parent;                   /* of a directory */
 	u32 flags;                    /* WEFT_AF_* */
+	u64 policy;                   /* what it sets itself: chunk/policy.h; READ_ONCE */
 	char *target;                 /* of a symbolic link, or NULL: not read yet; set once */
 	struct timespec64 btime;
 	bool readdir_plus;            /* of a directory: somebody looks at what READDIR brings */

@@ -39,6 +39,7 @@
  *            shards that come late, with a new condemned_ns
  *   level 3  requests may be CLONE: several extents, of several files too, refer to one chunk
  *   level 3  a volume counts its compressed chunks, while it has some
+ *   level 4  directories and files may have policies of their own, which SETATTR sets and CREATE inherits
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -46,7 +47,7 @@
 #include "weft_payload.h"
 
 #define WEFT_META_FORMAT 1
-#define WEFT_META_LEVEL  3 /* feature level: of entries and of the cluster */
+#define WEFT_META_LEVEL  4 /* feature level: of entries and of the cluster */
 
 enum weft_m_table {
 	WEFT_MT_STATE = 0,
@@ -381,6 +382,7 @@ WEFT_ASSERT_SIZE(weft_e_object, 16);
 struct weft_e_request_setattr {
 	__le64 ino;
 	struct weft_setattr set;
+	/* __le64 policy, if .set.valid says so */
 };
 WEFT_ASSERT_SIZE(weft_e_request_setattr, 80);
 

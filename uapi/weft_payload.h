@@ -12,7 +12,7 @@
  *   UMOUNT         -                                                -
  *   LOOKUP         PARENT NAME                                      ATTR [TARGET] [DATA] [CHUNK.. EXTENTS]   or NOENT
  *   GETATTR        INO                                              ATTR [TARGET] [DATA]
- *   SETATTR        INO SETATTR                                      ATTR
+ *   SETATTR        INO SETATTR [POLICY]                             ATTR
  *   CREATE         PARENT NAME CREATE [TARGET]                      ATTR PATTR
  *   LINK           INO PARENT NAME TIME                             ATTR PATTR
  *   UNLINK         PARENT NAME INO FLAGS(rmdir) TIME                ATTR PATTR
@@ -35,6 +35,7 @@
  *   1  first version
  *      CLONE and its attribute; a service of metadata level 2 answers OPNOTSUPP
  *      VOLUME says how a codec is chosen, and its level (was: reserved, 0)
+ *      ATTR says what of the volume's policies is other for a directory or file (was: reserved, 0); SETATTR sets it
  */
 #ifndef _UAPI_WEFT_PAYLOAD_H
 #define _UAPI_WEFT_PAYLOAD_H
@@ -138,6 +139,7 @@ enum weft_p {
 	WEFT_P_VOLUME = 35,     /* struct weft_volume_info */
 	WEFT_P_TEXT = 36,       /* a sentence for a person; no NUL */
 	WEFT_P_CLONE = 37,      /* struct weft_clone */
+	WEFT_P_POLICY = 46,     /* __le64: .policy of weft_attr */
 	WEFT_P_NR
 };
 
@@ -178,9 +180,29 @@ struct weft_attr {
 	__le32 rdev_major;
 	__le32 rdev_minor;
 	__le32 flags;         /* WEFT_AF_* */
-	__le32 reserved[3];
+	__le32 reserved;
+	__le64 policy;        /* of a directory or file: enum weft_own_setting */
 };
 WEFT_ASSERT_SIZE(weft_attr, 128);
+
+/*
+ * What a directory or file sets itself of how new content is cut and compressed. What is 0 is as the volume has it. What is
+ * made in a directory begins with the directory's. Numbers of bits from the lowest; sizes count units of 4 KiB:
+ *   0-2 CHUNKER       enum weft_chunker_kind
+ *   3-5 CODEC         enum weft_codec + 1, or 7: ADAPTIVE
+ *   6-10 LEVEL
+ *   11-23 CHUNK_SIZE, 24-36 CHUNK_MIN, 37-49 CHUNK_MAX, 50-62 CHUNK_RANDOM
+ */
+enum weft_own_setting {
+	WEFT_OWN_CHUNKER = 0,
+	WEFT_OWN_CODEC = 1,
+	WEFT_OWN_LEVEL = 2,
+	WEFT_OWN_CHUNK_SIZE = 3,
+	WEFT_OWN_CHUNK_MIN = 4,
+	WEFT_OWN_CHUNK_MAX = 5,
+	WEFT_OWN_CHUNK_RANDOM = 6,
+	WEFT_OWN_NR
+};
 
 /* .valid of weft_setattr */
 #define WEFT_SA_MODE  0x0001
@@ -190,7 +212,8 @@ WEFT_ASSERT_SIZE(weft_attr, 128);
 #define WEFT_SA_ATIME 0x0010
 #define WEFT_SA_MTIME 0x0020
 #define WEFT_SA_CTIME 0x0040 /* always set by the kernel */
-#define WEFT_SA_KNOWN 0x007f
+#define WEFT_SA_POLICY 0x0080 /* a POLICY comes along */
+#define WEFT_SA_KNOWN 0x00ff
 
 struct weft_setattr {
 	__le32 valid;

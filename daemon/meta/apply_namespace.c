@@ -187,9 +187,13 @@ int meta_apply_setattr(struct meta_apply *apply)
 	if (!body)
 		return -EBADMSG;
 	valid = le32_to_cpu(body->set.valid);
+	if (len != (valid & WEFT_SA_POLICY ? sizeof(inode.attr.policy) : 0))
+		return -EBADMSG;
 	ret = get_inode(apply, le64_to_cpu(body->ino), &inode);
 	if (ret)
 		return ret;
+	if (valid & WEFT_SA_POLICY && !meta_inode_is_file(&inode) && !meta_inode_is_dir(&inode))
+		return WEFT_ST_INVAL;
 	if (valid & WEFT_SA_SIZE) {
 		if (!meta_inode_is_file(&inode))
 			return meta_inode_is_dir(&inode) ? WEFT_ST_ISDIR : WEFT_ST_INVAL;
@@ -204,6 +208,8 @@ int meta_apply_setattr(struct meta_apply *apply)
 		inode.attr.uid = body->set.uid;
 	if (valid & WEFT_SA_GID)
 		inode.attr.gid = body->set.gid;
+	if (valid & WEFT_SA_POLICY)
+		memcpy(&inode.attr.policy, tail, sizeof(inode.attr.policy));
 	set_times(&inode.attr, &body->set, valid);
 	le64_add(&inode.attr.change, 1);
 	err = put_inode(apply, &inode);
@@ -248,6 +254,8 @@ int meta_apply_create(struct meta_apply *apply)
 	ret = add(apply, &dir, &name, &inode);
 	if (ret)
 		return ret;
+	if (apply->entry->level >= META_LEVEL_POLICY && (is_dir || meta_inode_is_file(&inode)))
+		inode.attr.policy = dir.attr.policy;
 	if (is_dir) {
 		inode.attr.parent = dir.attr.ino;
 		le32_add(&dir.attr.nlink, 1);

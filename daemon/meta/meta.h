@@ -391,6 +391,8 @@ const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, con
 #define META_LEVEL_LEFT_BEHIND 2u
 /* From this level on a chunk in deletion takes note of shards that come late. */
 #define META_LEVEL_LATE_SHARDS 2u
+/* From this level on what is made in a directory inherits its policy. */
+#define META_LEVEL_POLICY 4u
 
 /*
  * Apply entry number index. Entries at or below state->index are skipped: outcome->status is then

@@ -90,8 +90,9 @@ static u32 stored(int err)
 static u32 parse_setattr(struct parse *ctx)
 {
 	struct weft_e_request_setattr body = { 0 };
+	u64 ino, policy;
 	u32 valid;
-	u64 ino;
+	int err;
 
 	if (!get_u64(ctx, WEFT_P_INO, &ino) ||
 	    !get_struct(ctx, WEFT_P_SETATTR, &body.set, sizeof(body.set)))
@@ -107,8 +108,14 @@ static u32 parse_setattr(struct parse *ctx)
 		FAIL(WEFT_ST_FBIG, "the size is too large");
 	if (valid & WEFT_SA_MODE && le32_to_cpu(body.set.mode) & ~07777u)
 		FAIL(WEFT_ST_INVAL, "SETATTR with a mode that is not permissions only");
+	if (!(valid & WEFT_SA_POLICY) != !ctx->known[WEFT_P_POLICY].data ||
+	    (valid & WEFT_SA_POLICY && (!get_u64(ctx, WEFT_P_POLICY, &policy) || policy >> 63)))
+		FAIL(WEFT_ST_INVAL, "SETATTR with a policy that is none");
 	body.ino = cpu_to_le64(ino);
-	return stored(meta_buffer_put(ctx->buffer, &body, sizeof(body)));
+	err = meta_buffer_put(ctx->buffer, &body, sizeof(body));
+	if (!err && valid & WEFT_SA_POLICY)
+		err = put_tlv(ctx, WEFT_P_POLICY);
+	return stored(err);
 }
 
 static bool type_ok(u32 mode, bool has_target)

@@ -42,7 +42,8 @@ static struct weft_codec_space *space_alloc(const struct weft_codec_pool *pool, 
 
 	if (!space)
 		return NULL;
-	space->work = kvmalloc(max_t(size_t, pool->work_size, 1), gfp);
+	space->work_size = max_t(size_t, pool->work_size, 1);
+	space->work = kvmalloc(space->work_size, gfp);
 	space->plain = kvmalloc(WEFT_FRAME_SIZE, gfp);
 	space->packed = pool->packs ? kvmalloc(WEFT_FRAME_SIZE, gfp) : NULL;
 	if (space->work && space->plain && (space->packed || !pool->packs))
@@ -130,6 +131,21 @@ void weft_codec_space_put(struct weft_codec_pool *pool, struct weft_codec_space 
 	list_add(&space->link, &pool->idle);
 	spin_unlock(&pool->lock);
 	wake_up(&pool->wait);
+}
+
+bool weft_codec_space_fit(struct weft_codec_space *space, size_t work_size)
+{
+	void *work;
+
+	if (space->work_size >= work_size)
+		return true;
+	work = kvmalloc(work_size, GFP_NOFS | __GFP_NORETRY | __GFP_NOWARN);
+	if (!work)
+		return false;
+	kvfree(space->work);
+	space->work = work;
+	space->work_size = work_size;
+	return true;
 }
 
 /* Whatever this kernel can unpack. */

@@ -43,6 +43,7 @@ const struct weft_codec_ops *weft_codec(unsigned int codec);
 struct weft_codec_space {
 	struct list_head link;
 	void *work;
+	size_t work_size;
 	void *plain;
 	void *packed;
 };
@@ -64,6 +65,8 @@ void weft_codec_pool_exit(struct weft_codec_pool *pool);
 /* Process context under memalloc_nofs_save(). */
 struct weft_codec_space *weft_codec_space_get(struct weft_codec_pool *pool);
 void weft_codec_space_put(struct weft_codec_pool *pool, struct weft_codec_space *space);
+/* It holds at least @work_size of workspace from now on. False: there is no memory for that. */
+bool weft_codec_space_fit(struct weft_codec_space *space, size_t work_size);
 
 /* For unpacking by whatever codec. */
 extern struct weft_codec_pool weft_codec_unpackers;

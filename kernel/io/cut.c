@@ -111,6 +111,7 @@ static void cut_open(struct cut *cut, u64 pos)
 		.file_size = i_size_read(&cut->inode->vfs),
 		.random = weft_io_scattered(cut->inode),
 	};
+	struct weft_policy policy;
 
 	/* With a patch in hand the reserve is not waited for: another cutter may have the rest of it and wait for ours. */
 	cut->data = weft_unit_alloc(cut->inode, pos, cut->patch);
@@ -118,8 +119,12 @@ static void cut_open(struct cut *cut, u64 pos)
 		cut_close_patch(cut);
 		cut->data = weft_unit_alloc(cut->inode, pos, false);
 	}
-	/* The parameters were checked when the volume was mounted. */
-	WARN_ON_ONCE(weft_chunker_begin(&cut->chunker, cut->mount->chunker, &cut->mount->chunks, &hints, pos));
+	weft_policy_of(cut->inode, &policy);
+	cut->data->codec = policy.codec;
+	cut->data->codec_policy = policy.codec_policy;
+	cut->data->codec_level = policy.codec_level;
+	/* The parameters were checked when they were set. */
+	WARN_ON_ONCE(weft_chunker_begin(&cut->chunker, policy.chunker, &policy.chunks, &hints, pos));
 }
 
 /* Up to len bytes at pos, in this folio, join the open unit; how many, and whether it ends behind them. */

@@ -247,6 +247,7 @@ struct weft_unit {
 	struct list_head ready_link;  /* in weft_io_inode.ready or weft_commit_job.units */
 	enum weft_unit_state state;
 	u64 id;
+	u8 codec, codec_policy, codec_level; /* as struct weft_policy has them */
 	bool is_inline;               /* no chunk: goes with the COMMIT */
 	bool copied;                  /* .buffer has the bytes, not the folios */
 	u32 len;
@@ -351,6 +352,10 @@ void weft_commit_forget(struct weft_inode *inode);
 /* --- commit_size.c ------------------------------------------------------------------------------------------------------ */
 /* Called by the COMMIT's sender only, while it has the inode's place. */
 u64 weft_commit_size(struct weft_inode *inode, const struct weft_commit_job *commit);
+
+/* --- policy.c ---------------------------------------------------------------------------------------------------------- */
+/* For what is written of the inode now. What it names there is; the level is never 0. */
+void weft_policy_of(struct weft_inode *inode, struct weft_policy *policy);
 
 /* --- cut.c ------------------------------------------------------------------------------------------------------------- */
 int weft_writepages(struct address_space *mapping, struct writeback_control *wbc);

@@ -24,6 +24,7 @@
 #include "uapi/weft_payload.h"
 
 struct inode;
+struct seq_file;
 struct shrinker;
 struct weft_commit_job;
 struct weft_inode;
@@ -164,6 +165,17 @@ void weft_io_times_end(struct inode *inode, u64 token);
 /* A request that is about to be made says the times as they are now; back: it has not, they are to be committed. */
 void weft_io_times_take(struct inode *inode);
 void weft_io_times_back(struct inode *inode);
+
+/*
+ * --- policy.c: how new content is cut and compressed. take: what a volume's record says, when it is mounted: 0, -EPROTO,
+ * -EOPNOTSUPP: not known here, -ENOPKG: a codec without a library. update: it may have changed; told under a spinlock. try: what is
+ * wrong with settings of a directory or file, or NULL.
+ */
+int weft_policy_take(struct weft_mount *mount, const struct weft_volume_info *info);
+void weft_policy_update(struct weft_mount *mount, const struct weft_volume_info *info);
+const char *weft_policy_try(struct weft_mount *mount, u64 own);
+/* For mountstats: chunker, sizes (min, mean, max, random), codec, level. */
+void weft_policy_show(struct seq_file *seq, struct weft_mount *mount);
 
 /* For super_operations. write_inode: times that no data carries. sync: waits killably for what was parked. */
 int weft_io_write_inode(struct inode *inode, struct writeback_control *wbc);

@@ -82,16 +82,14 @@ static void unit_sample(const struct weft_unit *unit, struct weft_sample *sample
 
 static unsigned int unit_codec(const struct weft_unit *unit, struct weft_sample *sample)
 {
-	const struct weft_mount *mount = unit->mount;
-
-	if (mount->codec_policy == WEFT_CODEC_FIXED)
-		return mount->codec;
+	if (unit->codec_policy == WEFT_CODEC_FIXED)
+		return unit->codec;
 	if (weft_sample_packed(seg_bytes(unit->segs, 0), min(unit->segs->bv_len, WEFT_SAMPLE_HEAD)))
 		return WEFT_CODEC_RAW;
 	unit_sample(unit, sample);
 	switch (weft_sample_judge(sample)) {
 	case WEFT_CONTENT_TEXT:
-		return mount->codec;
+		return unit->codec;
 	case WEFT_CONTENT_BINARY:
 		return WEFT_CODEC_LZ4;
 	default:
@@ -200,7 +198,7 @@ static bool pack_frames(struct weft_unit *unit, unsigned int codec_id, struct we
 			struct weft_sample *sample, struct weft_frames *frames, int *error)
 {
 	const struct weft_codec_ops *codec = weft_codec(codec_id);
-	bool guess = unit->mount->codec_policy == WEFT_CODEC_ADAPTIVE;
+	bool guess = unit->codec_policy == WEFT_CODEC_ADAPTIVE;
 	struct pack_cursor cursor = { .seg = unit->segs };
 	u32 len;
 
@@ -214,7 +212,7 @@ static bool pack_frames(struct weft_unit *unit, unsigned int codec_id, struct we
 		if (!READ_ONCE(unit->mount->io.put_failed))
 			WRITE_ONCE(unit->mount->io.moved, jiffies);
 		if (!guess || !frame_is_dense(plain, len, sample))
-			packed = codec->pack(space->work, unit->mount->codec_level, plain, len, space->packed,
+			packed = codec->pack(space->work, unit->codec_level, plain, len, space->packed,
 					     weft_frames_room(len));
 		stored = weft_frames_add(frames, packed);
 		if (guess && weft_frames_hopeless(frames))
@@ -250,7 +248,10 @@ static int pack_unit(struct weft_unit *unit)
 		goto out_free_sample;
 	}
 	space = weft_codec_space_get(pool);
-	worth = pack_frames(unit, codec, space, sample, &frames, &error);
+	if (weft_codec_space_fit(space, weft_codec(codec)->pack_size(unit->codec_level)))
+		worth = pack_frames(unit, codec, space, sample, &frames, &error);
+	else
+		error = -ENOMEM;
 	weft_codec_space_put(pool, space);
 	if (!worth) {
 		weft_pack_free(unit);
@@ -286,7 +287,7 @@ static void pack_work(struct work_struct *work)
 
 bool weft_pack_wanted(const struct weft_unit *unit)
 {
-	return unit->mount->codec != WEFT_CODEC_RAW && !unit->copied && unit->len >= unit->mount->ec_min;
+	return unit->codec != WEFT_CODEC_RAW && !unit->copied && unit->len >= READ_ONCE(unit->mount->ec_min);
 }
 
 void weft_pack_submit(struct weft_unit *unit)
@@ -297,17 +298,12 @@ void weft_pack_submit(struct weft_unit *unit)
 
 int weft_pack_mount_init(struct weft_mount *mount)
 {
-	const struct weft_codec_ops *codec = weft_codec(mount->codec), *fast = NULL;
-	size_t size;
+	const struct weft_codec_ops *codec = weft_codec(mount->policy.codec);
 
-	if (mount->codec == WEFT_CODEC_RAW || mount->readonly)
+	if (mount->readonly)
 		return 0;
-	if (mount->codec_policy == WEFT_CODEC_ADAPTIVE)
-		fast = weft_codec(WEFT_CODEC_LZ4);
-	size = codec->pack_size(mount->codec_level);
-	if (fast)
-		size = max(size, fast->pack_size(0));
-	return weft_codec_pool_init(&mount->io.pack_pool, size, true);
+	/* For what the volume has now; files of other policies, and later ones, make them larger. */
+	return weft_codec_pool_init(&mount->io.pack_pool, codec ? codec->pack_size(mount->policy.codec_level ?: 3) : 0, true);
 }
 
 void weft_pack_mount_exit(struct weft_mount *mount)

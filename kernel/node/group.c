@@ -295,7 +295,7 @@ static int ask_errno(u32 status, const struct weft_mount *mount)
 	case WEFT_ST_STALE:
 		return -ENOENT;
 	case WEFT_ST_NO_GROUP:
-		return mount && mount->flags & WEFT_VF_DEGRADED_REFUSE ? -EIO : -EAGAIN;
+		return mount && READ_ONCE(mount->flags) & WEFT_VF_DEGRADED_REFUSE ? -EIO : -EAGAIN;
 	default:
 		return -EAGAIN;
 	}

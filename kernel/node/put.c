@@ -241,7 +241,7 @@ static void put_try(struct weft_put_job *job)
 static void put_choose(struct weft_put_job *job)
 {
 	struct weft_mount *mount = job->mount;
-	unsigned int k = job->put->plain_len < mount->ec_min ? 1 : mount->k;
+	unsigned int k = job->put->plain_len < READ_ONCE(mount->ec_min) ? 1 : mount->k;
 
 	job->group = weft_group_choose(job->cluster, mount->volume, k, mount->m);
 	if (!job->group) {

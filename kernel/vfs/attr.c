@@ -236,6 +236,48 @@ int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 	return error;
 }
 
+static int policy_send(struct inode *inode, struct timespec64 now, u64 own)
+{
+	struct weft_mount *mount = weft_mount(inode->i_sb);
+	struct weft_setattr wire = {
+		.valid = cpu_to_le32(WEFT_SA_CTIME | WEFT_SA_POLICY),
+		.ctime = weft_time_encode(now),
+	};
+	const struct nlattr *tb[WEFT_P_NR];
+	struct weft_request *req;
+	int error;
+
+	req = weft_request_alloc(mount->cluster, mount, WEFT_REQ_SETATTR, 3, 128, GFP_KERNEL);
+	if (!req)
+		return -ENOMEM;
+	req->ino = weft_inode(inode)->ino;
+	weft_request_add_u64(req, WEFT_P_INO, req->ino);
+	weft_request_add(req, WEFT_P_SETATTR, &wire, sizeof(wire));
+	weft_request_add_u64(req, WEFT_P_POLICY, own);
+	req->abandoned = late_setattr;
+	error = weft_request_call(req);
+	if (!error)
+		error = weft_answer_parse(req, tb);
+	if (!error)
+		error = weft_inode_update_from(inode, tb[WEFT_P_ATTR]);
+	weft_request_put(req);
+	return error;
+}
+
+int weft_setattr_policy(struct inode *inode, u64 own)
+{
+	struct timespec64 now = time_now(inode->i_sb);
+	u64 token = S_ISREG(inode->i_mode) ? weft_io_times_begin(inode) : 0;
+	int error = policy_send(inode, now, own);
+
+	if (error)
+		return error;
+	inode_set_ctime_to_ts(inode, now);
+	if (S_ISREG(inode->i_mode))
+		weft_io_times_end(inode, token);
+	return 0;
+}
+
 static bool file_has_unwritten(struct inode *inode)
 {
 	return S_ISREG(inode->i_mode) &&
@@ -286,6 +328,7 @@ int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 }
 
 const struct inode_operations weft_file_iops = {
+	.listxattr = weft_listxattr,
 	.setattr = weft_setattr,
 	.getattr = weft_getattr,
 	.update_time = WEFT_OP_UPDATE_TIME(file_update_time_cluster),

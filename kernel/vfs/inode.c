@@ -33,6 +33,7 @@ struct inode *weft_inode_alloc(struct super_block *sb)
 	wi->change = 0;
 	wi->parent = 0;
 	wi->flags = 0;
+	wi->policy = 0;
 	wi->target = NULL;
 	wi->btime = (struct timespec64){};
 	wi->readdir_plus = false;
@@ -89,7 +90,7 @@ static bool attr_valid(const struct super_block *sb, const struct weft_attr *att
 		return false;
 	if ((mode & S_IFMT) == S_IFLNK && le64_to_cpu(attr->size) > WEFT_SYMLINK_MAX)
 		return false;
-	return !memchr_inv(attr->reserved, 0, sizeof(attr->reserved));
+	return !attr->reserved;
 }
 
 void weft_inode_set_bad(struct inode *inode, const char *why)
@@ -138,6 +139,7 @@ static void inode_take(struct inode *inode, const struct weft_attr *attr, bool n
 	wi->change = le64_to_cpu(attr->change);
 	wi->parent = le64_to_cpu(attr->parent);
 	wi->flags = le32_to_cpu(attr->flags);
+	WRITE_ONCE(wi->policy, le64_to_cpu(attr->policy));
 	inode->i_mode = le32_to_cpu(attr->mode);
 	i_uid_write(inode, le32_to_cpu(attr->uid));
 	i_gid_write(inode, le32_to_cpu(attr->gid));

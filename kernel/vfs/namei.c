@@ -412,4 +412,5 @@ const struct inode_operations weft_dir_iops = {
 	.rename = dir_rename,
 	.setattr = weft_setattr,
 	.getattr = weft_getattr,
+	.listxattr = weft_listxattr,
 };

@@ -105,64 +105,26 @@ static void session_close(struct weft_mount *mount)
 	}
 }
 
-/* What chunks are compressed by. -ENOPKG: this kernel has no library for it. */
-static int codec_take(struct weft_mount *mount, const struct weft_volume_info *volume)
-{
-	u32 codec = le32_to_cpu(volume->codec), policy = le16_to_cpu(volume->codec_policy),
-	    level = le16_to_cpu(volume->codec_level);
-
-	if (codec > WEFT_CODEC_DEFLATE || policy > WEFT_CODEC_ADAPTIVE)
-		return -EOPNOTSUPP;
-	if (codec == WEFT_CODEC_RAW && (policy || level))
-		return -EPROTO;
-	if (level > (codec == WEFT_CODEC_DEFLATE ? WEFT_LEVEL_DEFLATE_MAX : WEFT_LEVEL_ZSTD_MAX))
-		return -EPROTO;
-	if (codec != WEFT_CODEC_RAW && !weft_codec(codec))
-		return -ENOPKG;
-	if (policy == WEFT_CODEC_ADAPTIVE && !weft_codec(WEFT_CODEC_LZ4))
-		return -ENOPKG;
-	mount->codec = codec;
-	mount->codec_policy = policy;
-	mount->codec_level = level ?: (codec == WEFT_CODEC_DEFLATE ? 6 : 3);
-	return 0;
-}
-
 /* Nothing that the daemon says about the volume is used before it has passed here. */
 static int volume_take(struct weft_mount *mount, const struct weft_volume_info *volume)
 {
-	const struct weft_chunker_ops *chunker = weft_chunker_of(le32_to_cpu(volume->chunker));
-	const struct weft_chunker_params chunks = {
-		.min = le32_to_cpu(volume->chunk_min),
-		.target = le32_to_cpu(volume->chunk_size),
-		.max = le32_to_cpu(volume->chunk_max),
-		.random = le32_to_cpu(volume->chunk_random),
-	};
 	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m);
 	int error;
 
 	if (!k || k > WEFT_SHARDS_MAX || m > WEFT_SHARDS_MAX || k + m > WEFT_SHARDS_MAX)
 		return -EPROTO;
-	if (!chunker)
-		return -EOPNOTSUPP;
-	/* No shorter than a page: inline content grows into one chunk, not into several. */
-	if (weft_chunker_check(chunker, &chunks) || chunks.min < PAGE_SIZE)
-		return -EPROTO;
 	if (!volume->root || le32_to_cpu(volume->inline_max) > WEFT_PAYLOAD_MAX / 2)
 		return -EPROTO;
 	if (volume->cipher)
 		return -EOPNOTSUPP;
-	error = codec_take(mount, volume);
+	error = weft_policy_take(mount, volume);
 	if (error)
 		return error;
 	mount->volume = le64_to_cpu(volume->volume);
 	mount->root = le64_to_cpu(volume->root);
 	mount->k = k;
 	mount->m = m;
-	mount->chunker = chunker;
-	mount->chunks = chunks;
-	mount->ec_min = le32_to_cpu(volume->ec_min);
 	mount->inline_max = le32_to_cpu(volume->inline_max);
-	mount->flags = le32_to_cpu(volume->flags);
 	mount->incarnation = le32_to_cpu(volume->incarnation);
 	import_uuid(&mount->sb->s_uuid, volume->uuid);
 	return 0;
@@ -419,6 +381,7 @@ static struct weft_mount *mount_alloc(struct fs_context *fc)
 	mount->io.budget = ctx->budget ?: READ_ONCE(mount->cluster->nl.budget);
 	atomic64_set(&mount->sid_counter, 1);
 	spin_lock_init(&mount->statfs_lock);
+	spin_lock_init(&mount->policy_lock);
 	return mount;
 }
 
@@ -439,6 +402,7 @@ static int super_fill(struct super_block *sb, struct fs_context *fc)
 	mount->sb = sb;
 	sb->s_magic = WEFT_SUPER_MAGIC;
 	sb->s_op = &super_ops;
+	sb->s_xattr = weft_xattr_handlers;
 	sb->s_maxbytes = MAX_LFS_FILESIZE;
 	sb->s_blocksize = 4096;
 	sb->s_blocksize_bits = 12;

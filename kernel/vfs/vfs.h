@@ -72,6 +72,8 @@ int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 int weft_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
 		 unsigned int flags);
 extern const struct inode_operations weft_file_iops, weft_special_iops;
+/* What the inode sets itself becomes own. i_rwsem is held. */
+int weft_setattr_policy(struct inode *inode, u64 own);
 /*
  * What will become of its content is in doubt from before a request is sent until its answer came;
  * if that is to come to nobody, the inode is marked dirty and .abandoned ends it.
@@ -81,6 +83,10 @@ void weft_inode_doubt_end(struct inode *inode);
 /* The present time of the cluster, as the wire has it. */
 struct weft_time weft_time_now(struct super_block *sb);
 struct weft_time weft_time_encode(struct timespec64 time);
+
+/* --- xattr.c */
+extern const struct xattr_handler *const weft_xattr_handlers[];
+ssize_t weft_listxattr(struct dentry *dentry, char *buffer, size_t size);
 
 /* --- namei.c, dir.c, symlink.c */
 extern const struct inode_operations weft_dir_iops, weft_symlink_iops;

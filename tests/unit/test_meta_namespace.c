@@ -63,6 +63,82 @@ static void create_is_found_and_counted(void **state)
 	assert_int_equal(le64_to_cpu(f->state.counters.files), 2);
 }
 
+static u32 set_policy(struct meta_fixture *f, u64 ino, u64 policy)
+{
+	struct weft_setattr set = {
+		.valid = cpu_to_le32(WEFT_SA_CTIME | WEFT_SA_POLICY),
+		.ctime = { .sec = cpu_to_le64(4711) },
+	};
+	struct tlv_writer *payload = fixture_payload(f);
+
+	tlv_put_u64(payload, WEFT_P_INO, ino);
+	tlv_put(payload, WEFT_P_SETATTR, &set, sizeof(set));
+	tlv_put_u64(payload, WEFT_P_POLICY, policy);
+	return fixture_request(f, WEFT_REQ_SETATTR, 0);
+}
+
+static u64 policy_of(struct meta_fixture *f, u64 ino)
+{
+	struct weft_attr attr;
+
+	assert_int_equal(fixture_getattr(f, ino, &attr), WEFT_ST_OK);
+	return le64_to_cpu(attr.policy);
+}
+
+/* What is made in a directory has its policy from then on; what was there before, and what moves in, keeps its own. */
+static void policies_are_inherited(void **state)
+{
+	struct meta_fixture *f = *state;
+	u64 dir, before, file, sub, deep, fifo;
+	struct weft_attr attr;
+
+	assert_int_equal(fixture_create(f, f->root, "dir", S_IFDIR | 0755, &dir), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, dir, "before", S_IFREG | 0644, &before), WEFT_ST_OK);
+	assert_int_equal(set_policy(f, dir, 0x1234), WEFT_ST_OK);
+	assert_int_equal(policy_of(f, dir), 0x1234);
+	assert_int_equal(fixture_getattr(f, dir, &attr), WEFT_ST_OK);
+	assert_int_equal(le64_to_cpu(attr.ctime_sec), 4711);
+	assert_int_equal(policy_of(f, before), 0);
+	assert_int_equal(policy_of(f, f->root), 0);
+	assert_int_equal(fixture_create(f, dir, "file", S_IFREG | 0644, &file), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, dir, "sub", S_IFDIR | 0755, &sub), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, sub, "deep", S_IFREG | 0644, &deep), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, dir, "fifo", S_IFIFO | 0644, &fifo), WEFT_ST_OK);
+	assert_int_equal(policy_of(f, file), 0x1234);
+	assert_int_equal(policy_of(f, sub), 0x1234);
+	assert_int_equal(policy_of(f, deep), 0x1234);
+	assert_int_equal(policy_of(f, fifo), 0);
+	assert_int_equal(set_policy(f, file, 0), WEFT_ST_OK);
+	assert_int_equal(fixture_rename(f, f->root, "dir", f->root, "moved", 0), WEFT_ST_OK);
+	assert_int_equal(fixture_rename(f, dir, "before", sub, "before", 0), WEFT_ST_OK);
+	fixture_reopen(f);
+	assert_int_equal(policy_of(f, file), 0);
+	assert_int_equal(policy_of(f, before), 0);
+	assert_int_equal(policy_of(f, deep), 0x1234);
+}
+
+static void policies_are_refused(void **state)
+{
+	struct meta_fixture *f = *state;
+	struct weft_setattr set = { .valid = cpu_to_le32(WEFT_SA_CTIME | WEFT_SA_POLICY) };
+	u64 file, fifo;
+
+	assert_int_equal(fixture_create(f, f->root, "file", S_IFREG | 0644, &file), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, f->root, "fifo", S_IFIFO | 0644, &fifo), WEFT_ST_OK);
+	assert_int_equal(set_policy(f, fifo, 1), WEFT_ST_INVAL);
+	assert_int_equal(set_policy(f, file, 1ull << 63), WEFT_ST_INVAL);
+	/* Said to come along, and did not; and the other way round. */
+	tlv_put_u64(fixture_payload(f), WEFT_P_INO, file);
+	tlv_put(&f->payload, WEFT_P_SETATTR, &set, sizeof(set));
+	assert_int_equal(fixture_request(f, WEFT_REQ_SETATTR, 0), WEFT_ST_INVAL);
+	set.valid = cpu_to_le32(WEFT_SA_CTIME);
+	tlv_put_u64(fixture_payload(f), WEFT_P_INO, file);
+	tlv_put(&f->payload, WEFT_P_SETATTR, &set, sizeof(set));
+	tlv_put_u64(&f->payload, WEFT_P_POLICY, 1);
+	assert_int_equal(fixture_request(f, WEFT_REQ_SETATTR, 0), WEFT_ST_INVAL);
+	assert_int_equal(policy_of(f, file), 0);
+}
+
 static void create_refuses(void **state)
 {
 	struct meta_fixture *f = *state;
@@ -346,6 +422,8 @@ int main(void)
 		cmocka_unit_test(siphash_matches_the_paper),
 		cmocka_unit_test_setup_teardown(create_is_found_and_counted, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(create_refuses, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(policies_are_inherited, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(policies_are_refused, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(links_are_counted_to_their_limit, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(unlink_refuses, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(rename_follows_posix, setup, fixture_teardown),
