@@ -10,7 +10,7 @@
  *   type            from -> to               payload of the request                  of the answer
  *   HELLO           who connected -> other   CLUSTER INCARNATION ROLE HOST_NR NAME   the same of the other side
  *   REQUEST         bridge -> leader         as the kernel wrote it (enum weft_p)    as the kernel will read it
- *   RENEW           bridge -> leader         SESSION..                               SESSION.. that are still alive
+ *   RENEW           bridge -> leader         SESSION..                               SESSION.. that are still alive, VOLUME..
  *   WATCH_MAP       bridge, store -> leader  -                                       - (then MAP is pushed on changes)
  *   MAP             leader -> bridge, store  HOST.. STORE.. GROUP.. [VERSION]        - (no answer)
  *   STORE_REGISTER  store -> leader          STORE_UUID STARTS CAPACITY PATH ADDRESS.. LABELS.. [DISK]   STORE_NR HOST_NR
@@ -26,6 +26,7 @@
  *
  * Changelog
  *   1  first version
+ *      the answer to RENEW says what the volumes of the sessions are like now
  */
 #ifndef _UAPI_WEFT_CTL_H
 #define _UAPI_WEFT_CTL_H
@@ -100,8 +101,16 @@ enum weft_c {
 	WEFT_C_JSON = 20,       /* UTF-8; a long text is cut over several, in order */
 	WEFT_C_DISK = 21,       /* __le64: device number of the store's file system, to tell disks apart */
 	WEFT_C_CAPACITY = 22,   /* __le64: bytes that the store may fill */
+	WEFT_C_VOLUME = 30,     /* struct weft_c_volume, repeated */
 	WEFT_C_NR
 };
+
+/* What the volume that a session has mounted is like now. */
+struct weft_c_volume {
+	__le64 session;
+	struct weft_volume_info info;
+};
+WEFT_ASSERT_SIZE(weft_c_volume, 112);
 
 enum weft_ctl_role {
 	WEFT_CTL_ROLE_BRIDGE = 1,

@@ -39,7 +39,8 @@
  *            shards that come late, with a new condemned_ns
  *   level 3  requests may be CLONE: several extents, of several files too, refer to one chunk
  *   level 3  a volume counts its compressed chunks, while it has some
- *   level 4  directories and files may have policies of their own, which SETATTR sets and CREATE inherits
+ *   level 4  directories and files may have policies of their own, which SETATTR sets and CREATE inherits; those of volumes
+ *            may be changed
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -297,6 +298,7 @@ enum weft_m_entry_type {
 	WEFT_ME_HEALED = 11,       /* weft_e_shards */
 	WEFT_ME_DELETING = 12,     /* weft_e_chunks */
 	WEFT_ME_DELETED = 13,      /* weft_e_chunks */
+	WEFT_ME_VOLUME_SET = 20,   /* weft_e_volume_set */
 };
 
 struct weft_m_entry {
@@ -332,6 +334,13 @@ struct weft_e_volume {
 	__le32 name_len;
 };
 WEFT_ASSERT_SIZE(weft_e_volume, 128);
+
+/* .info: how chunks are cut, compressed and coded small, and what is done with too few stores; the rest of it is not looked at. */
+struct weft_e_volume_set {
+	__le64 volume;
+	struct weft_volume_info info;
+};
+WEFT_ASSERT_SIZE(weft_e_volume_set, 112);
 
 struct weft_e_host {
 	__le32 addresses;

@@ -13,6 +13,7 @@
 enum weft_feature {
 	WEFT_FEATURE_DATA_PLAIN = 1,
 	WEFT_FEATURE_DATA_TLS = 2,
+	WEFT_FEATURE_VOLUME_UPDATES = 4,
 };
 
 enum weft_conn_kind {
@@ -70,6 +71,7 @@ enum {
 	WEFT_A_EVENT,
 	WEFT_A_TEXT,
 	WEFT_A_PAD,
+	WEFT_A_VOLUME,
 
 	__WEFT_A_MAX,
 	WEFT_A_MAX = (__WEFT_A_MAX - 1)

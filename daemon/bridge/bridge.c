@@ -48,7 +48,7 @@ void bridge_bind(struct bridge *bridge)
 	mnl_attr_put(msg, WEFT_A_CLUSTER, sizeof(bridge->self.cluster), bridge->self.cluster);
 	mnl_attr_put_strz(msg, WEFT_A_CLUSTER_NAME, conf_text(bridge->conf, "cluster", NULL, "name", 0));
 	mnl_attr_put_u32(msg, WEFT_A_INCARNATION, bridge->self.incarnation);
-	mnl_attr_put_u64(msg, WEFT_A_FEATURES, WEFT_FEATURE_DATA_PLAIN);
+	mnl_attr_put_u64(msg, WEFT_A_FEATURES, WEFT_FEATURE_DATA_PLAIN | WEFT_FEATURE_VOLUME_UPDATES);
 	bridge_netlink_send(bridge, "bind");
 }
 

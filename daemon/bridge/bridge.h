@@ -39,6 +39,7 @@ struct bridge_netlink {
 	uint32_t seq;
 	bool bound;
 	bool ready;              /* the kernel has requests for us */
+	uint64_t features;       /* what it can do of what we can */
 	uint8_t *rx;
 	size_t rx_size;
 	uint8_t *tx;             /* message under construction */

@@ -81,6 +81,7 @@ static void handle_bound(struct bridge *bridge, const struct attrs *attrs)
 		return;
 	bridge->nl.bound = true;
 	bridge->nl.ready = true;
+	bridge->nl.features = attrs->at[WEFT_A_FEATURES] ? mnl_attr_get_u64(attrs->at[WEFT_A_FEATURES]) : 0;
 	log_info("bound to the kernel  generation=%llu",
 		 (unsigned long long)mnl_attr_get_u64(attrs->at[WEFT_A_GENERATION]));
 	bridge_map_push(bridge);

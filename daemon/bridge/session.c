@@ -6,6 +6,7 @@
  * CLOCK_BOOTTIME: a suspended machine finds its leases over. Which sessions there are is learnt from MOUNT's answers and,
  * after taking over, from the kernel's own list.
  */
+#include <endian.h>
 #include <libmnl/libmnl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,13 +61,16 @@ void bridge_session_del(struct bridge *bridge, uint64_t session)
 		}
 }
 
-static void tell_kernel(struct bridge *bridge, uint64_t session, uint64_t deadline_ns, uint32_t status)
+static void tell_kernel(struct bridge *bridge, uint64_t session, uint64_t deadline_ns, uint32_t status,
+			const struct weft_volume_info *volume)
 {
 	struct nlmsghdr *msg = bridge_netlink_begin(bridge, WEFT_CMD_LEASE, 0);
 
 	mnl_attr_put_u64(msg, WEFT_A_SESSION, session);
 	mnl_attr_put_u64(msg, WEFT_A_DEADLINE, deadline_ns);
 	mnl_attr_put_u32(msg, WEFT_A_STATUS, status);
+	if (volume && bridge->nl.features & WEFT_FEATURE_VOLUME_UPDATES)
+		mnl_attr_put(msg, WEFT_A_VOLUME, sizeof(*volume), volume);
 	bridge_netlink_send(bridge, "renew a session");
 }
 
@@ -83,19 +87,40 @@ static bool alive(const struct ctl_frame *frame, uint64_t session)
 	return false;
 }
 
+/* What the session's volume is like now; false: the service does not say. */
+static bool find_volume(const struct ctl_frame *frame, uint64_t session, struct weft_volume_info *info)
+{
+	struct weft_c_volume volume;
+	struct tlv_reader reader;
+	struct tlv tlv;
+
+	tlv_reader_init(&reader, frame->payload, frame->len);
+	while (tlv_next(&reader, &tlv) == 1) {
+		if (tlv.type != WEFT_C_VOLUME || tlv.len != sizeof(volume))
+			continue;
+		memcpy(&volume, tlv.data, sizeof(volume));
+		*info = volume.info;
+		if (le64toh(volume.session) == session)
+			return true;
+	}
+	return false;
+}
+
 static void renewed(void *ctx, const struct ctl_frame *frame)
 {
 	struct renewal *renewal = ctx;
+	struct weft_volume_info volume;
 
 	for (size_t i = 0; frame->status == WEFT_ST_OK && i < renewal->n; i++) {
 		uint64_t id = renewal->ids[i];
 
 		if (alive(frame, id)) {
-			tell_kernel(renewal->bridge, id, renewal->sent_ns + LEASE_NS, WEFT_ST_OK);
+			tell_kernel(renewal->bridge, id, renewal->sent_ns + LEASE_NS, WEFT_ST_OK,
+				    find_volume(frame, id, &volume) ? &volume : NULL);
 		} else {
 			log_error("the metadata service closed a mount's session; it must be unmounted  session=%llu",
 				  (unsigned long long)id);
-			tell_kernel(renewal->bridge, id, 0, WEFT_ST_SESSION_LOST);
+			tell_kernel(renewal->bridge, id, 0, WEFT_ST_SESSION_LOST, NULL);
 			bridge_session_del(renewal->bridge, id);
 		}
 	}

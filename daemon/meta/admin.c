@@ -21,9 +21,8 @@
 #include "meta/service.h"
 
 #define KIB 1024u
-#define MIB (1024u * KIB)
 
-static void answer(struct meta_op *op, json_t *json)
+void meta_admin_answer(struct meta_op *op, json_t *json)
 {
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
@@ -41,7 +40,8 @@ static void answer(struct meta_op *op, json_t *json)
 	op->step = META_DONE;
 }
 
-#define refuse(op, status, ...) meta_op_refuse(op, status, WEFT_C_TEXT, __VA_ARGS__)
+#define answer meta_admin_answer
+#define refuse meta_admin_refuse
 
 static const char *const state_names[] = { "unknown", "up", "suspect", "down", "draining" };
 
@@ -115,28 +115,12 @@ static void cmd_host_list(struct meta_brain *brain, struct meta_op *op, json_t *
 	answer(op, json_pack("{s:o}", "hosts", list));
 }
 
-static const char *const codec_names[] = {
-	[WEFT_CODEC_RAW] = "none",
-	[WEFT_CODEC_ZSTD] = "zstd",
-	[WEFT_CODEC_LZ4] = "lz4",
-	[WEFT_CODEC_DEFLATE] = "deflate",
-};
-
-/* As "volume create" takes it. */
-static const char *codec_name(const struct weft_volume_info *info)
-{
-	u32 codec = le32_to_cpu(info->codec);
-
-	if (le16_to_cpu(info->codec_policy) == WEFT_CODEC_ADAPTIVE)
-		return "adaptive";
-	return codec < ARRAY_SIZE(codec_names) ? codec_names[codec] : "unknown";
-}
-
-static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *volume)
+json_t *meta_admin_volume(struct meta_brain *brain, const struct cat_volume *volume)
 {
 	const struct weft_volume_info *info = &volume->info;
 	const struct weft_chunker_ops *chunker = weft_chunker_of(le32_to_cpu(info->chunker));
 	const struct cat_session *session = catalog_session(&brain->catalog, volume->session);
+	const char *codec = weft_policy_codec_name(le32_to_cpu(info->codec), le16_to_cpu(info->codec_policy));
 	struct meta_volume record = { 0 };
 	struct weft_statfs statfs;
 	int err;
@@ -159,7 +143,7 @@ static json_t *volume_json(struct meta_brain *brain, const struct cat_volume *vo
 			 (int)le32_to_cpu(info->ec_min), "inline_max",
 			 (int)le32_to_cpu(info->inline_max), "degraded",
 			 le32_to_cpu(info->flags) & WEFT_VF_DEGRADED_REFUSE ? "refuse" : "allow",
-			 "codec", codec_name(info), "level", (int)le16_to_cpu(info->codec_level),
+			 "codec", codec ? codec : "unknown", "level", (int)le16_to_cpu(info->codec_level),
 			 "compressed", (json_int_t)le64_to_cpu(record.packed.plain_bytes),
 			 "compressed_to", (json_int_t)le64_to_cpu(record.packed.stored_bytes),
 			 "files", (json_int_t)le64_to_cpu(record.head.files), "bytes",
@@ -175,7 +159,7 @@ static void cmd_volume_list(struct meta_brain *brain, struct meta_op *op, json_t
 
 	for (u64 i = 0; i < brain->catalog.n_volumes; i++)
 		if (brain->catalog.volumes[i])
-			json_array_append_new(list, volume_json(brain, brain->catalog.volumes[i]));
+			json_array_append_new(list, meta_admin_volume(brain, brain->catalog.volumes[i]));
 	answer(op, json_pack("{s:o}", "volumes", list));
 }
 
@@ -185,7 +169,7 @@ static void cmd_volume_show(struct meta_brain *brain, struct meta_op *op, json_t
 	struct cat_volume *volume = name ? catalog_volume_by_name(&brain->catalog, name) : NULL;
 
 	if (volume)
-		answer(op, volume_json(brain, volume));
+		answer(op, meta_admin_volume(brain, volume));
 	else
 		refuse(op, WEFT_ST_NO_VOLUME, "there is no volume %s",
 		       name ? name : "without a name");
@@ -295,14 +279,11 @@ static void cmd_monitor(struct meta_brain *brain, struct meta_op *op, json_t *ar
 
 struct policy {
 	const char *name;
-	const char *chunker;
-	json_int_t k, m, chunk_size, chunk_min, chunk_max, chunk_random, ec_min, inline_max, mode, level;
-	const char *codec_name;
-	u32 codec;
-	bool adaptive, refuse;
+	json_int_t k, m, ec_min, inline_max, mode;
+	struct meta_policy_args args;
+	struct weft_policy made;
+	bool refuse;
 };
-
-#define NOT_GIVEN (-1)
 
 static bool name_ok(const char *name)
 {
@@ -312,97 +293,6 @@ static bool name_ok(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
 		       len &&
 	       name[0] != '.' && name[0] != '-';
-}
-
-static bool chunk_size_ok(json_int_t size)
-{
-	return size > 0 && size <= (json_int_t)WEFT_CHUNK_MAX;
-}
-
-/* Sizes that were not given, in the proportions of the defaults: 1/16 and 4 times of the mean. */
-static void fill_chunks(struct policy *policy)
-{
-	json_int_t target = policy->chunk_size;
-
-	if (!strcmp(policy->chunker, "fixed")) {
-		policy->chunk_min = policy->chunk_max = policy->chunk_random = target;
-		return;
-	}
-	if (policy->chunk_min == NOT_GIVEN)
-		policy->chunk_min = target / 16;
-	if (policy->chunk_max == NOT_GIVEN)
-		policy->chunk_max = target <= (json_int_t)WEFT_CHUNK_MAX / 4
-					    ? target * 4
-					    : (json_int_t)WEFT_CHUNK_MAX;
-	if (policy->chunk_random == NOT_GIVEN)
-		policy->chunk_random = 256 * KIB < target ? 256 * KIB : target;
-}
-
-/* NULL, or what is wrong with them; writes to text. */
-static const char *check_chunks(struct policy *policy, char *text, size_t size)
-{
-	const struct weft_chunker_ops *ops = weft_chunker_find(policy->chunker);
-	bool given = policy->chunk_min != NOT_GIVEN || policy->chunk_max != NOT_GIVEN ||
-		     policy->chunk_random != NOT_GIVEN;
-	struct weft_chunker_params params;
-	const char *wrong;
-
-	if (!ops)
-		return "chunker is \"hybrid\", \"cdc\", \"variable\" or \"fixed\"";
-	if (ops == &weft_chunker_fixed && given)
-		return "with the chunker \"fixed\" there is only chunk-size";
-	if (ops != &weft_chunker_hybrid && policy->chunk_random != NOT_GIVEN)
-		return "chunk-random is for the chunker \"hybrid\"";
-	if (!chunk_size_ok(policy->chunk_size))
-		return "chunk-size is at most 16 MiB, and not 0";
-	if (ops == &weft_chunker_fixed && policy->chunk_size % WEFT_FRAME_SIZE)
-		return "with the chunker \"fixed\" chunk-size is a multiple of 128 KiB";
-	fill_chunks(policy);
-	if (policy->chunk_min < 4 * (json_int_t)KIB)
-		return "chunk-min is at least 4 KiB";
-	if (!chunk_size_ok(policy->chunk_min) || !chunk_size_ok(policy->chunk_max) ||
-	    !chunk_size_ok(policy->chunk_random))
-		return "chunk-min, chunk-max and chunk-random are at most 16 MiB, and not 0";
-	params = (struct weft_chunker_params){
-		.min = (u32)policy->chunk_min,
-		.target = (u32)policy->chunk_size,
-		.max = (u32)policy->chunk_max,
-		.random = (u32)policy->chunk_random,
-	};
-	wrong = weft_chunker_check(ops, &params);
-	if (!wrong)
-		return NULL;
-	snprintf(text, size, "%s; --chunk-min, --chunk-size, --chunk-max and --chunk-random set them",
-		 wrong);
-	return text;
-}
-
-/* Finds the codec. NULL, or what is wrong with it or its level. */
-static const char *check_codec(struct policy *policy)
-{
-	json_int_t max = WEFT_LEVEL_ZSTD_MAX;
-
-	policy->adaptive = !strcmp(policy->codec_name, "adaptive");
-	for (policy->codec = 0; policy->codec < ARRAY_SIZE(codec_names); policy->codec++)
-		if (!strcmp(policy->codec_name, codec_names[policy->codec]))
-			break;
-	/* What looks like text gets zstd, all else LZ4 or nothing. */
-	if (policy->adaptive)
-		policy->codec = WEFT_CODEC_ZSTD;
-	if (policy->codec == ARRAY_SIZE(codec_names))
-		return "codec is \"none\", \"zstd\", \"lz4\", \"deflate\" or \"adaptive\"";
-	if (!policy->level)
-		return NULL;
-	if (policy->codec == WEFT_CODEC_RAW)
-		return "level is of no use without a codec";
-	if (policy->codec == WEFT_CODEC_LZ4)
-		return "lz4 has no levels";
-	if (policy->codec == WEFT_CODEC_DEFLATE)
-		max = WEFT_LEVEL_DEFLATE_MAX;
-	if (policy->level >= 1 && policy->level <= max)
-		return NULL;
-	return policy->codec == WEFT_CODEC_DEFLATE ? "level of deflate is 1 to 9" :
-						     "level of zstd is 1 to 19";
 }
 
 /* NULL, or what is wrong with it. */
@@ -420,7 +310,7 @@ static const char *check_policy(struct policy *policy)
 		return "inline-max is at most 8192 bytes";
 	if (policy->mode < 0 || policy->mode > 07777)
 		return "mode is the permissions of the root directory";
-	return check_codec(policy);
+	return NULL;
 }
 
 static void run_created(struct meta_brain *brain, struct meta_op *op)
@@ -439,7 +329,7 @@ static void run_created(struct meta_brain *brain, struct meta_op *op)
 	}
 	meta_brain_event(brain, "volume", "volume %s was made, coded %u+%u", volume->name,
 			 le32_to_cpu(volume->info.k), le32_to_cpu(volume->info.m));
-	answer(op, volume_json(brain, volume));
+	answer(op, meta_admin_volume(brain, volume));
 }
 
 static int propose_volume(struct meta_op *op, const struct policy *policy)
@@ -448,17 +338,8 @@ static int propose_volume(struct meta_op *op, const struct policy *policy)
 		.info = {
 			.k = cpu_to_le32((u32)policy->k),
 			.m = cpu_to_le32((u32)policy->m),
-			.chunker = cpu_to_le32(weft_chunker_find(policy->chunker)->kind),
-			.chunk_size = cpu_to_le32((u32)policy->chunk_size),
-			.chunk_min = cpu_to_le32((u32)policy->chunk_min),
-			.chunk_max = cpu_to_le32((u32)policy->chunk_max),
-			.chunk_random = cpu_to_le32((u32)policy->chunk_random),
 			.ec_min = cpu_to_le32((u32)policy->ec_min),
 			.inline_max = cpu_to_le32((u32)policy->inline_max),
-			.codec = cpu_to_le32(policy->codec),
-			.codec_policy = cpu_to_le16(policy->adaptive ? WEFT_CODEC_ADAPTIVE :
-								       WEFT_CODEC_FIXED),
-			.codec_level = cpu_to_le16((u16)policy->level),
 			.cipher = cpu_to_le32(WEFT_CIPHER_NONE),
 			.flags = cpu_to_le32(policy->refuse ? WEFT_VF_DEGRADED_REFUSE : 0),
 		},
@@ -467,6 +348,7 @@ static int propose_volume(struct meta_op *op, const struct policy *policy)
 	};
 	int err;
 
+	weft_policy_to_volume(&policy->made, &body.info);
 	if (getrandom(body.info.uuid, sizeof(body.info.uuid), 0) != sizeof(body.info.uuid) ||
 	    getrandom(body.name_key, sizeof(body.name_key), 0) != sizeof(body.name_key))
 		return -EIO;
@@ -484,15 +366,10 @@ static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json
 {
 	struct policy policy = { .k = 6,
 				 .m = 3,
-				 .chunker = "hybrid",
-				 .chunk_size = 4 * MIB,
-				 .chunk_min = NOT_GIVEN,
-				 .chunk_max = NOT_GIVEN,
-				 .chunk_random = NOT_GIVEN,
 				 .ec_min = 64 * KIB,
 				 .inline_max = 1900,
 				 .mode = 0755,
-				 .codec_name = "none" };
+				 .args = META_POLICY_ARGS_NONE };
 	const char *command, *degraded = "allow", *wrong;
 	json_error_t error;
 	char text[256];
@@ -500,17 +377,17 @@ static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json
 	if (json_unpack_ex(args, &error, JSON_STRICT,
 			   "{s:s, s:s, s?I, s?I, s?s, s?I, s?I, s?I, s?I, s?I, s?I, s?I, s?s, s?s, s?I}",
 			   "command", &command, "name", &policy.name, "k", &policy.k, "m",
-			   &policy.m, "chunker", &policy.chunker, "chunk_size", &policy.chunk_size,
-			   "chunk_min", &policy.chunk_min, "chunk_max", &policy.chunk_max,
-			   "chunk_random", &policy.chunk_random, "ec_min", &policy.ec_min,
+			   &policy.m, "chunker", &policy.args.chunker, "chunk_size", &policy.args.chunk_size,
+			   "chunk_min", &policy.args.chunk_min, "chunk_max", &policy.args.chunk_max,
+			   "chunk_random", &policy.args.chunk_random, "ec_min", &policy.ec_min,
 			   "inline_max", &policy.inline_max, "mode", &policy.mode, "degraded",
-			   &degraded, "codec", &policy.codec_name, "level", &policy.level)) {
+			   &degraded, "codec", &policy.args.codec, "level", &policy.args.level)) {
 		refuse(op, WEFT_ST_INVAL, "volume create: %s", error.text);
 		return;
 	}
 	wrong = check_policy(&policy);
 	if (!wrong)
-		wrong = check_chunks(&policy, text, sizeof(text));
+		wrong = meta_policy_make(&policy.args, &weft_policy_defaults, &policy.made, text, sizeof(text));
 	if (!wrong && strcmp(degraded, "allow") && strcmp(degraded, "refuse"))
 		wrong = "degraded is \"allow\" or \"refuse\"";
 	policy.refuse = !strcmp(degraded, "refuse");
@@ -560,6 +437,7 @@ static const struct {
 	{ "host list", cmd_host_list },
 	{ "store list", cmd_store_list },
 	{ "volume create", cmd_volume_create },
+	{ "volume set", meta_admin_volume_set },
 	{ "volume list", cmd_volume_list },
 	{ "volume show", cmd_volume_show },
 	{ "group list", cmd_group_list },

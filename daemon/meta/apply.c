@@ -199,6 +199,8 @@ static int dispatch(struct meta_state *state, const struct meta_entry *entry,
 		return meta_apply_cluster_init(state, entry, outcome);
 	case WEFT_ME_VOLUME_CREATE:
 		return meta_apply_volume_create(state, entry, outcome);
+	case WEFT_ME_VOLUME_SET:
+		return meta_apply_volume_set(state, entry, outcome);
 	case WEFT_ME_HOST_SET:
 		return meta_apply_host_set(state, entry, outcome);
 	case WEFT_ME_STORE_SET:

@@ -437,6 +437,8 @@ int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *e
 			    struct meta_outcome *outcome);
 int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry,
 			     struct meta_outcome *outcome);
+int meta_apply_volume_set(struct meta_state *state, const struct meta_entry *entry,
+			  struct meta_outcome *outcome);
 int meta_apply_host_set(struct meta_state *state, const struct meta_entry *entry,
 			struct meta_outcome *outcome);
 int meta_apply_store_set(struct meta_state *state, const struct meta_entry *entry,

@@ -120,6 +120,19 @@ void meta_run_mount(struct meta_brain *brain, struct meta_op *op)
 			       "the metadata service is out of memory");
 }
 
+/* Its policies may have changed since it was mounted. */
+static void put_volume(struct meta_brain *brain, struct meta_op *op,
+		       const struct cat_session *session)
+{
+	const struct cat_volume *volume = catalog_volume(&brain->catalog, session->volume);
+	struct weft_c_volume record = { .session = cpu_to_le64(session->session) };
+
+	if (!volume)
+		return;
+	record.info = volume->info;
+	tlv_put(&op->outcome.answer, WEFT_C_VOLUME, &record, sizeof(record));
+}
+
 /* Answers with the sessions that are alive. */
 void meta_run_renew(struct meta_brain *brain, struct meta_op *op)
 {
@@ -143,5 +156,6 @@ void meta_run_renew(struct meta_brain *brain, struct meta_op *op)
 			continue;
 		catalog_session_heard(session, op->arrived_ns);
 		tlv_put_u64(&op->outcome.answer, WEFT_C_SESSION, id);
+		put_volume(brain, op, session);
 	}
 }

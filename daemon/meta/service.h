@@ -28,6 +28,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "kernel/chunk/policy.h"
 #include "meta/catalog.h"
 #include "meta/meta.h"
 #include "net/ctl.h"
@@ -285,7 +286,27 @@ void meta_grace_note(struct meta_grace *grace, u64 now_ns, u64 time_ns, u64 grac
 /* True if there is something old enough: what an entry up to *time_ns did is. */
 bool meta_grace_over(const struct meta_grace *grace, u64 now_ns, u64 grace_ns, u64 *time_ns);
 
+/* ---- policy.c: how a volume's content is cut and compressed ---- */
+
+#define META_NOT_GIVEN (-1)
+struct meta_policy_args {
+	const char *chunker, *codec; /* NULL: not given */
+	json_int_t chunk_size, chunk_min, chunk_max, chunk_random, level;
+};
+#define META_POLICY_ARGS_NONE                                                                    \
+	{ NULL, NULL, META_NOT_GIVEN, META_NOT_GIVEN, META_NOT_GIVEN, META_NOT_GIVEN, META_NOT_GIVEN }
+
+/* base with what is given. NULL, or what is wrong with it; may write to text. */
+const char *meta_policy_make(const struct meta_policy_args *args, const struct weft_policy *base,
+			     struct weft_policy *policy, char *text, size_t size);
+void meta_admin_volume_set(struct meta_brain *brain, struct meta_op *op, json_t *json);
+
 /* ---- admin.c, status.c: the administrator ---- */
+#define meta_admin_refuse(op, status, ...) meta_op_refuse(op, status, WEFT_C_TEXT, __VA_ARGS__)
+/* Takes json. */
+void meta_admin_answer(struct meta_op *op, json_t *json);
+/* What "volume show" says. */
+json_t *meta_admin_volume(struct meta_brain *brain, const struct cat_volume *volume);
 void meta_run_admin(struct meta_brain *brain, struct meta_op *op);
 json_t *meta_status(struct meta_brain *brain);
 /* statfs of a volume; also what `volume list` shows. */

@@ -14,7 +14,7 @@
 
 #include <linux/slab.h>
 
-#define BIND_FEATURES WEFT_FEATURE_DATA_PLAIN
+#define BIND_FEATURES (WEFT_FEATURE_DATA_PLAIN | WEFT_FEATURE_VOLUME_UPDATES)
 
 static atomic64_t last_generation = ATOMIC64_INIT(0);
 

@@ -230,6 +230,19 @@ int weft_nl_group_del_doit(struct sk_buff *skb, struct genl_info *info)
 	return error;
 }
 
+static void lease_renew(struct weft_mount *mount, struct genl_info *info)
+{
+	const struct nlattr *volume = info->attrs[WEFT_A_VOLUME];
+	struct weft_volume_info now;
+
+	mount->nl.lease_deadline = max(mount->nl.lease_deadline,
+				       nla_get_u64(info->attrs[WEFT_A_DEADLINE]));
+	if (!volume)
+		return;
+	nla_memcpy(&now, volume, sizeof(now));
+	weft_policy_update(mount, &now);
+}
+
 int weft_nl_lease_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct weft_nl_sock *bound = info->user_ptr[0];
@@ -253,8 +266,7 @@ int weft_nl_lease_doit(struct sk_buff *skb, struct genl_info *info)
 			continue;
 		found = true;
 		if (status == WEFT_ST_OK)
-			mount->nl.lease_deadline = max(mount->nl.lease_deadline,
-						       nla_get_u64(info->attrs[WEFT_A_DEADLINE]));
+			lease_renew(mount, info);
 		else
 			lost = weft_nl_mount_end(mount, WEFT_MOUNT_LOST);
 		break;

@@ -57,10 +57,11 @@ static const struct nla_policy weft_nl_group_del_nl_policy[WEFT_A_GROUP + 1] = {
 	[WEFT_A_GROUP] = { .type = NLA_U64, },
 };
 
-static const struct nla_policy weft_nl_lease_nl_policy[WEFT_A_DEADLINE + 1] = {
+static const struct nla_policy weft_nl_lease_nl_policy[WEFT_A_VOLUME + 1] = {
 	[WEFT_A_SESSION] = { .type = NLA_U64, },
 	[WEFT_A_DEADLINE] = { .type = NLA_U64, },
 	[WEFT_A_STATUS] = { .type = NLA_U32, },
+	[WEFT_A_VOLUME] = NLA_POLICY_EXACT_LEN(104),
 };
 
 static const struct nla_policy weft_nl_time_nl_policy[WEFT_A_OFFSET + 1] = {
@@ -134,7 +135,7 @@ static const struct genl_split_ops weft_nl_ops[] = {
 	{
 		.cmd = WEFT_CMD_LEASE,
 		.policy = weft_nl_lease_nl_policy,
-		.maxattr = WEFT_A_DEADLINE,
+		.maxattr = WEFT_A_VOLUME,
 		.pre_doit = weft_nl_pre_bound,
 		.post_doit = weft_nl_post_bound,
 		.doit = weft_nl_lease_doit,

@@ -334,6 +334,7 @@ static int super_show_stats(struct seq_file *seq, struct dentry *root)
 
 	seq_printf(seq, "\n\tcluster: %s %pU\n\tsession: %llu %s", mount->cluster->name,
 		   &mount->cluster->uuid, mount->session, states[READ_ONCE(mount->state)]);
+	weft_policy_show(seq, mount);
 	weft_stats_show_mount(seq, mount);
 	return 0;
 }

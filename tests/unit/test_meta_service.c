@@ -525,6 +525,47 @@ static void stores_register_and_a_volume_is_made(void **state)
 		uv_run(&t.loop, UV_RUN_ONCE);
 }
 
+/* What RENEW says of the volume of our session. */
+static struct weft_volume_info renewed_volume(void)
+{
+	struct ctl_frame frame = { .type = WEFT_CTL_RENEW, .slot = WEFT_SLOT_NONE };
+	struct weft_c_volume volume = { 0 };
+	struct tlv_writer writer;
+	struct tlv tlv;
+
+	tlv_writer_init(&writer, 64);
+	tlv_put_u64(&writer, WEFT_C_SESSION, session);
+	assert_int_equal(call(&t.bridge, &frame, &writer), WEFT_ST_OK);
+	tlv_writer_free(&writer);
+	tlv = answer(WEFT_C_VOLUME);
+	assert_int_equal(tlv.len, sizeof(volume));
+	memcpy(&volume, tlv.data, sizeof(volume));
+	assert_int_equal(le64_to_cpu(volume.session), session);
+	return volume.info;
+}
+
+static void policies_are_changed_while_it_is_mounted(void **state)
+{
+	struct weft_volume_info before = renewed_volume(), after;
+
+	assert_int_equal(le32_to_cpu(before.chunker), WEFT_CHUNKER_HYBRID);
+	admin(WEFT_ST_NO_VOLUME, "{\"command\":\"volume set\",\"name\":\"x\",\"codec\":\"lz4\"}");
+	admin(WEFT_ST_INVAL, "{\"command\":\"volume set\",\"name\":\"main\"}");
+	admin(WEFT_ST_INVAL, "{\"command\":\"volume set\",\"name\":\"main\",\"k\":3}");
+	admin(WEFT_ST_INVAL, "{\"command\":\"volume set\",\"name\":\"main\",\"level\":3}");
+	json_decref(admin(WEFT_ST_OK, "{\"command\":\"volume set\",\"name\":\"main\",\"chunker\":\"cdc\","
+				      "\"chunk_size\":1048576,\"codec\":\"zstd\",\"level\":5}"));
+	after = renewed_volume();
+	assert_int_equal(le32_to_cpu(after.chunker), WEFT_CHUNKER_CDC);
+	assert_int_equal(le32_to_cpu(after.chunk_size), 1048576);
+	assert_int_equal(le32_to_cpu(after.chunk_min), 65536);
+	assert_int_equal(le32_to_cpu(after.codec), WEFT_CODEC_ZSTD);
+	assert_int_equal(le16_to_cpu(after.codec_level), 5);
+	assert_int_equal(after.k, before.k);
+	assert_int_equal(after.root, before.root);
+	assert_int_equal(after.inline_max, before.inline_max);
+}
+
 static void a_mount_writes_and_a_missing_shard_is_rebuilt(void **state)
 {
 	u32 stores[4];
@@ -890,6 +931,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_register_and_a_volume_is_made),
 		cmocka_unit_test(a_mount_writes_and_a_missing_shard_is_rebuilt),
+		cmocka_unit_test(policies_are_changed_while_it_is_mounted),
 		cmocka_unit_test(full_stores_are_read_and_not_chosen),
 		cmocka_unit_test(a_full_store_is_rebuilt_to_when_there_is_no_other),
 		cmocka_unit_test(full_stores_alone_are_no_space),

@@ -101,52 +101,92 @@ static bool parse_size(const char *text, json_int_t *bytes)
 	return true;
 }
 
-static int create(const struct options *options, int argc, char **argv)
+static int show_changed(const json_t *volume)
 {
-	static const struct option longs[] = {
-		{ "k", required_argument, NULL, 0 }, { "m", required_argument, NULL, 0 },
-		{ "chunk-size", required_argument, NULL, 0 }, { "chunk-min", required_argument, NULL, 0 },
-		{ "chunk-max", required_argument, NULL, 0 }, { "chunk-random", required_argument, NULL, 0 },
-		{ "ec-min", required_argument, NULL, 0 }, { "inline-max", required_argument, NULL, 0 },
-		{ "level", required_argument, NULL, 0 }, { "chunker", required_argument, NULL, 't' },
-		{ "codec", required_argument, NULL, 't' }, { "degraded", required_argument, NULL, 't' }, { 0 },
-	};
-	static const char *const fields[] = { "k", "m", "chunk_size", "chunk_min", "chunk_max", "chunk_random", "ec_min",
-					      "inline_max", "level" };
-	json_t *args = json_object();
+	printf("changed the volume %s; what is written from now on is stored so\n", json_text(volume, "name"));
+	return 0;
+}
+
+/* Options of create and set. False: the caller returns *status. */
+static bool parse_options(int argc, char **argv, const struct option *longs, json_t *args, int *status)
+{
+	json_int_t number;
 	int opt, index;
+	char *dash;
 
 	optind = 1;
 	while ((opt = getopt_long(argc, argv, "", longs, &index)) != -1) {
-		json_int_t number;
+		char field[32];
 
+		if (opt && opt != 't') {
+			*status = usage_error(&cmd_volume);
+			return false;
+		}
 		if (opt == 't') {
 			json_object_set_new(args, longs[index].name, json_string(optarg));
 			continue;
 		}
-		if (opt) {
-			json_decref(args);
-			return usage_error(&cmd_volume);
-		}
 		if (!parse_size(optarg, &number)) {
-			json_decref(args);
-			return fail("--%s %s: give a number, or bytes such as 64K or 4M", longs[index].name, optarg);
+			*status = fail("--%s %s: give a number, or bytes such as 64K or 4M", longs[index].name, optarg);
+			return false;
 		}
-		json_object_set_new(args, fields[index], json_integer(number));
+		snprintf(field, sizeof(field), "%s", longs[index].name);
+		while ((dash = strchr(field, '-')))
+			*dash = '_';
+		json_object_set_new(args, field, json_integer(number));
 	}
-	if (optind != argc - 1) {
+	if (optind == argc - 1)
+		return true;
+	*status = usage_error(&cmd_volume);
+	return false;
+}
+
+static int with_options(const struct options *options, int argc, char **argv, const char *command, const struct option *longs,
+			int (*show)(const json_t *))
+{
+	json_t *args = json_object();
+	int status;
+
+	if (!parse_options(argc, argv, longs, args, &status)) {
 		json_decref(args);
-		return usage_error(&cmd_volume);
+		return status;
 	}
 	json_object_set_new(args, "name", json_string(argv[optind]));
-	return admin_show(options, "volume create", args, show_created);
+	return admin_show(options, command, args, show);
+}
+
+/* What may be set later too. */
+#define SET_OPTIONS \
+	{ "chunk-size", required_argument, NULL, 0 }, { "chunk-min", required_argument, NULL, 0 }, \
+	{ "chunk-max", required_argument, NULL, 0 }, { "chunk-random", required_argument, NULL, 0 }, \
+	{ "ec-min", required_argument, NULL, 0 }, { "level", required_argument, NULL, 0 }, \
+	{ "chunker", required_argument, NULL, 't' }, { "codec", required_argument, NULL, 't' }, \
+	{ "degraded", required_argument, NULL, 't' }, { 0 }
+
+static int create(const struct options *options, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "k", required_argument, NULL, 0 }, { "m", required_argument, NULL, 0 },
+		{ "inline-max", required_argument, NULL, 0 }, SET_OPTIONS,
+	};
+
+	return with_options(options, argc, argv, "volume create", longs, show_created);
+}
+
+static int set(const struct options *options, int argc, char **argv)
+{
+	static const struct option longs[] = { SET_OPTIONS };
+
+	return with_options(options, argc, argv, "volume set", longs, show_changed);
 }
 
 static int run(const struct options *options, int argc, char **argv)
 {
-	if (argc >= 3 && !strcmp(argv[1], "create")) {
+	if (argc >= 3 && (!strcmp(argv[1], "create") || !strcmp(argv[1], "set"))) {
+		bool creates = *argv[1] == 'c';
+
 		argv[1] = argv[0];
-		return create(options, argc - 1, argv + 1);
+		return creates ? create(options, argc - 1, argv + 1) : set(options, argc - 1, argv + 1);
 	}
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return admin_show(options, "volume list", NULL, show_list);
@@ -160,6 +200,8 @@ const struct command cmd_volume = {
 	.usage = "list | show NAME | create NAME [--k K] [--m M] [--chunker hybrid|cdc|variable|fixed]\n"
 		 "                   [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES] [--chunk-random BYTES]\n"
 		 "                   [--ec-min BYTES] [--inline-max BYTES] [--degraded allow|refuse]\n"
-		 "                   [--codec none|zstd|lz4|deflate|adaptive] [--level N]",
-	.help = "create, list and show volumes",
+		 "                   [--codec none|zstd|lz4|deflate|adaptive] [--level N]\n"
+		 "  | set NAME [--chunker C] [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES]\n"
+		 "             [--chunk-random BYTES] [--ec-min BYTES] [--degraded D] [--codec C] [--level N]",
+	.help = "create, list, show and change volumes",
 };
