@@ -41,10 +41,10 @@
 #define FILE_SIZE   (48u << 10)
 #define ENTRIES     12
 
-#define OPERATION_S  3.0 /* after so long an operation's n is counted in strides */
+#define OPERATION_S  2.0 /* after so long an operation's n is counted in strides */
 #define N_MAX        600
-#define EVERYWHERE_S 4.0
-#define RANDOM_S     10.0
+#define EVERYWHERE_S 3.0
+#define RANDOM_S     7.0
 
 static char folder[256];
 static uint8_t kept[KEPT_SIZE], bytes[KEPT_SIZE];

@@ -10,7 +10,7 @@ set -euo pipefail
 cluster=$(dirname "$(readlink -f "$0")")/../../guest/cluster.sh
 timeout=/sys/module/weft/parameters/umount_timeout_ms
 before=$(<$timeout)
-echo 6000 >$timeout	# instead of 30 s, to be done in time
+echo 4000 >$timeout	# instead of 30 s, to be done in time
 cd /	# or the volume is in use
 folder=/mnt/weft/$(basename "$OLDPWD")
 
