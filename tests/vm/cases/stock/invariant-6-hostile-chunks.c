@@ -252,15 +252,19 @@ static void one_codec(const char *name, unsigned int number)
 	run("rm %s && sync && " CLIENT "umount %s && rmdir %s", path, base, base);
 }
 
-int main(void)
+/* Only zstd with an argument: a kernel may have no other library. */
+int main(int argc, char **argv)
 {
 	static char log[1 << 20];
 	int n;
 
+	(void)argv;
 	make_content();
 	one_codec("zstd", WEFT_CODEC_ZSTD);
-	one_codec("lz4", WEFT_CODEC_LZ4);
-	one_codec("deflate", WEFT_CODEC_DEFLATE);
+	if (argc == 1) {
+		one_codec("lz4", WEFT_CODEC_LZ4);
+		one_codec("deflate", WEFT_CODEC_DEFLATE);
+	}
 	n = klogctl(3, log, sizeof(log) - 1);
 	log[n < 0 ? 0 : n] = 0;
 	if (!strstr(log, "has right checksums, but is not what the codec"))
