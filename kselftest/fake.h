@@ -147,6 +147,8 @@ fake_serve_cluster(const uint8_t uuid[16], const char *name, struct fake_meta *m
  * none. Any thread.
  */
 void fake_serve_act(struct fake_server *server, uint16_t op, enum fake_act what);
+/* For fake_join(). */
+uint64_t fake_serve_generation(const struct fake_server *server);
 /* Closes the socket and joins the thread. */
 void fake_serve_end(struct fake_server *server);
 /*

@@ -239,6 +239,8 @@ static uint32_t answer_create(struct fake_meta *meta, const struct fake_request 
 	if (*name_find(dir, text, len))
 		return WEFT_ST_EXIST;
 	inode = inode_new(meta, create, le64toh(dir->attr.ino));
+	if (S_ISDIR(le32toh(create->mode)) || S_ISREG(le32toh(create->mode)))
+		inode->attr.policy = dir->attr.policy;
 	target = fake_find(req->payload, req->len, WEFT_P_TARGET, &target_len);
 	if (target) {
 		inode->target = strndup(target, target_len);
@@ -394,6 +396,8 @@ static uint32_t answer_setattr(struct fake_meta *meta, const struct fake_request
 		if (inode->data_len > size)
 			inode->data_len = size;
 	}
+	if (valid & WEFT_SA_POLICY)
+		inode->attr.policy = htole64(fake_find_u64(req, WEFT_P_POLICY));
 	if (valid & WEFT_SA_MTIME) {
 		inode->attr.mtime_sec = set->mtime.sec;
 		inode->attr.mtime_nsec = set->mtime.nsec;

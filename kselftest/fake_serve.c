@@ -212,6 +212,11 @@ struct fake_server *fake_serve(struct fake_meta *meta,
 	return fake_serve_cluster(fake_uuid, "fake", meta, policy, arg);
 }
 
+uint64_t fake_serve_generation(const struct fake_server *server)
+{
+	return server->fake.generation;
+}
+
 void fake_serve_end(struct fake_server *server)
 {
 	__atomic_store_n(&server->end, true, __ATOMIC_RELEASE);
