@@ -282,7 +282,7 @@ static void band_look(const struct weft_get_job *job, const struct weft_get_band
 
 static void late_count(struct weft_get_band *band, u32 late)
 {
-	for (unsigned int i = 0; late >> i; i++) {
+	for (unsigned int i = 0; i < WEFT_SHARDS_MAX && late >> i; i++) {
 		struct weft_get_fetch *fetch = band->shards[i].fetch;
 
 		if (!(late & 1U << i) || fetch->counted_late)
@@ -440,7 +440,7 @@ static int band_wait_away(struct weft_get_job *job, struct weft_get_band *band, 
 		band->retries = 1;
 		band->retry_at = jiffies + msecs_to_jiffies(RETRY_MS);
 	} else if (time_after_eq(jiffies, band->retry_at)) {
-		for (unsigned int i = 0; away >> i; i++)
+		for (unsigned int i = 0; i < WEFT_SHARDS_MAX && away >> i; i++)
 			if (away & 1U << i)
 				band->shards[i].state = WEFT_GET_UNTRIED;
 		band->retry_at = jiffies + msecs_to_jiffies(min(RETRY_MS << band->retries, RETRY_MAX_MS));
