@@ -80,17 +80,29 @@ static int below(const char *name, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* More than what is kept inline becomes dirty, then the size changes. */
-static int call_fill_and_cut(const char *name)
+/* More than what is kept inline becomes dirty. The open file, or a negative errno. */
+static int fill(const char *name)
 {
 	static const char bytes[256 << 10];
 	int fd = below(name, O_RDWR);
 
 	if (fd < 0)
 		return fd;
-	if (write(fd, bytes, sizeof(bytes)) != sizeof(bytes))
-		return -errno;
-	return ftruncate(fd, 0) ? -errno : 0;
+	return write(fd, bytes, sizeof(bytes)) == sizeof(bytes) ? fd : -errno;
+}
+
+static int call_fill_and_cut(const char *name)
+{
+	int fd = fill(name);
+
+	return fd < 0 ? fd : ftruncate(fd, 0) ? -errno : 0;
+}
+
+static int call_fill_and_sync(const char *name)
+{
+	int fd = fill(name);
+
+	return fd < 0 ? fd : fsync(fd) ? -errno : 0;
 }
 
 static int call_umount_other(const char *path)
@@ -124,6 +136,33 @@ static void umount_waits_for_its_own_late_answers_only(void)
 	rmdir(other_point);
 	release_as(WEFT_REQ_GROUP_WANT, FAKE_ANSWER);
 	end();
+}
+
+/*
+ * There is no group, and then the daemon takes its time: the second question waits for its own
+ * answer, not for that of the first, and is not asked a third time meanwhile.
+ */
+static void a_group_that_is_asked_for_again(void)
+{
+	struct timespec pause = { .tv_sec = 4 }; /* two tries come sooner */
+	struct seen wants = { WEFT_REQ_GROUP_WANT, 1 };
+	pid_t child;
+
+	start();
+	CHECK(!call_create("file"));
+	child = child_start(call_fill_and_sync, "file");
+	CHECK(wait_until(has_seen, &wants));
+	fake_serve_act(server, WEFT_REQ_GROUP_WANT, FAKE_HOLD);
+	wants.count = fake_serve_seen(server, WEFT_REQ_GROUP_WANT) + 1;
+	CHECK(wait_until(has_seen, &wants));
+	nanosleep(&pause, NULL);
+	release_as(WEFT_REQ_GROUP_WANT, FAKE_ANSWER);
+	CHECK(child_kill(child) >= 0);
+	/* What has nowhere to go is lost. */
+	umount2(mount_point, MNT_FORCE);
+	unmount(0);
+	fake_serve_end(server);
+	fake_meta_free(meta);
 }
 
 static int call_rmdir(const char *name)
@@ -359,6 +398,8 @@ int main(void)
 	static const struct test tests[] = {
 		{ "umount waits for its own late answers only",
 		  umount_waits_for_its_own_late_answers_only },
+		{ "a group that is asked for again is waited for",
+		  a_group_that_is_asked_for_again },
 		{ "a late refusal drops no names", a_late_refusal_drops_no_names },
 		{ "a late answer without sense drops names",
 		  a_late_answer_without_sense_drops_names },

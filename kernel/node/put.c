@@ -325,14 +325,24 @@ static void put_after(struct weft_put_job *job)
 	}
 }
 
+/* Of the question that was asked last: one asked anew a moment ago has no answer yet. */
+static bool put_is_answered(struct weft_put_job *job)
+{
+	bool answered;
+
+	spin_lock(&job->lock);
+	answered = job->answered;
+	spin_unlock(&job->lock);
+	return answered;
+}
+
 static void put_advance(struct weft_put_job *job)
 {
 	enum weft_put_phase before;
-	bool answered, abort;
+	bool abort;
 
 	weft_put_collect(job);
 	spin_lock(&job->lock);
-	answered = job->answered;
 	abort = job->abort;
 	spin_unlock(&job->lock);
 
@@ -346,12 +356,12 @@ static void put_advance(struct weft_put_job *job)
 	}
 	do {
 		before = job->phase;
-		if (before == WEFT_PUT_ASKING && !answered && time_after_eq(jiffies, weft_put_deadline(job))) {
+		if (before == WEFT_PUT_ASKING && put_is_answered(job)) {
+			put_answered(job);
+		} else if (before == WEFT_PUT_ASKING && time_after_eq(jiffies, weft_put_deadline(job))) {
 			if (weft_group_unask(job->cluster, &job->waiter))
 				weft_put_job_put(job);
 			put_end(job, -EAGAIN);
-		} else if (before == WEFT_PUT_ASKING && answered) {
-			put_answered(job);
 		} else if (before == WEFT_PUT_PAUSE && time_after_eq(jiffies, job->resume_at)) {
 			job->phase = WEFT_PUT_CHOOSE;
 		} else if (before == WEFT_PUT_CHOOSE) {
