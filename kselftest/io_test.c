@@ -194,6 +194,7 @@ static void writes_behind_a_commit_of_times(void)
 {
 	pid_t waiter;
 
+	module_parameter("weft", "commit_timeout_ms", "4000");
 	start();
 	CHECK(!call_create("file"));
 	commit_times_held("file", &waiter);
@@ -204,6 +205,7 @@ static void writes_behind_a_commit_of_times(void)
 	CHECK(!child_result(waiter, 30));
 	CHECK(!child_result(child_start(call_fsync, "file"), 30));
 	end();
+	module_parameter("weft", "commit_timeout_ms", "20000");
 }
 
 /* How often the kernel's log has the words. */

@@ -124,7 +124,7 @@ static void kill_soon(pid_t child)
 }
 
 /*
- * The daemon is there and does not answer the COMMIT. After the time to park, 20 s, no page is under
+ * The daemon is there and does not answer the COMMIT. After the time to park no page is under
  * writeback, nor does any stay so for long when it is tried again.
  */
 static void a_commit_without_an_answer_is_parked(void)
@@ -132,17 +132,18 @@ static void a_commit_without_an_answer_is_parked(void)
 	unsigned int one = 1;
 	pid_t waiter;
 
+	module_parameter("weft", "commit_timeout_ms", "4000"); /* instead of 20 s, to be done in time */
 	start();
 	fake_serve_act(server, WEFT_REQ_COMMIT, FAKE_HOLD);
 	CHECK(!call_write("file"));
 	waiter = child_start(call_fsync, "file");
 	CHECK(wait_until(commits_are, &one));
-	CHECK(!child_result(child_start(call_wait_for_writeback, "file"), 40),
-	      "pages are under writeback for more than 40 s");
+	CHECK(!child_result(child_start(call_wait_for_writeback, "file"), 15),
+	      "pages are under writeback for more than 15 s");
 	/* The waiter of fsync() writes them again. */
 	pause_ms(3000);
-	CHECK(!child_result(child_start(call_wait_for_writeback, "file"), 30),
-	      "pages are under writeback again, for more than 30 s");
+	CHECK(!child_result(child_start(call_wait_for_writeback, "file"), 15),
+	      "pages are under writeback again, for more than 15 s");
 	kill_soon(waiter);
 	waiter = child_start(call_fsync, "file");
 	kill_soon(waiter);
@@ -151,6 +152,7 @@ static void a_commit_without_an_answer_is_parked(void)
 	CHECK(!child_result(child_start(call_fsync, "file"), 20));
 	CHECK(content_is_safe("file"));
 	end();
+	module_parameter("weft", "commit_timeout_ms", "20000");
 }
 
 /* sync(2) waits for what is parked, in a wait of our own. */

@@ -704,6 +704,18 @@ static void commit_detach(struct weft_commit_job *commit, struct list_head *stuc
 			weft_unit_detach(unit);
 }
 
+static unsigned int commit_timeout_ms = 20000;
+module_param(commit_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(commit_timeout_ms, "time in ms without an answer of the daemon after which pages do not stay under writeback");
+
+/* From when on a COMMIT is too long under way. A daemon that is bound may have its reasons. */
+static unsigned long commit_deadline(const struct weft_commit_job *commit)
+{
+	if (!weft_cluster_bound(commit->mount->cluster))
+		return commit->started + WEFT_STALL_UNBOUND;
+	return commit->started + msecs_to_jiffies(clamp(READ_ONCE(commit_timeout_ms), 1000u, 3600000u));
+}
+
 /*
  * With weft_io_mount.lock held. Has it been under way for too long, and do its units, or others that wait for it, keep folios
  * under writeback? From then on none waits for it any more, with or without units of its own; those that did are in stuck.
@@ -711,10 +723,8 @@ static void commit_detach(struct weft_commit_job *commit, struct list_head *stuc
 static bool commit_stalled(struct weft_commit_job *commit, struct list_head *stuck)
 {
 	const struct weft_unit *unit = list_first_entry_or_null(&commit->units, struct weft_unit, ready_link);
-	bool bound = weft_cluster_bound(commit->mount->cluster);
 
-	if (!commit->inode ||
-	    !time_after(jiffies, commit->started + (bound ? WEFT_STALL_BOUND : WEFT_STALL_UNBOUND)))
+	if (!commit->inode || !time_after(jiffies, commit_deadline(commit)))
 		return false;
 	spin_lock(&commit->inode->io.extent_lock);
 	commit->stalled = true;

@@ -25,7 +25,6 @@
 #define WEFT_UNIT_RUNS  (WEFT_COPY_MAX / WEFT_BLOCK_SIZE)
 
 #define WEFT_STALL_UNBOUND (5 * HZ)  /* a COMMIT without an answer while no daemon is bound */
-#define WEFT_STALL_BOUND   (20 * HZ) /* the same while one is */
 #define WEFT_SLOT_TIMEOUT  (10 * HZ) /* a unit that finds no slot is parked */
 #define WEFT_TAIL_AGE      (5 * HZ)
 #define WEFT_PARK_TIME     (HZ)      /* between two tries */

@@ -26,19 +26,32 @@ die() { echo "cluster: $*" >&2; exit 1; }
 address() { echo "$net.$((1 + $1 / 250)).$((1 + $1 % 250))"; }
 in_host() { nsenter --net="/run/netns/weft-$1" "${@:2}"; }
 
-make_host() { # NAME ADDRESS
-	ip netns add "weft-$1"
-	ip link add "weft-$1" netns weft-switch type veth peer name eth0 netns "weft-$1"
-	in_host switch ip link set "weft-$1" master switch up
-	in_host "$1" ip link set lo up
-	in_host "$1" ip addr add "$2/16" dev eth0
-	in_host "$1" ip link set eth0 up
-}
-
-make_switch() {
-	ip netns add weft-switch
-	in_host switch ip link add switch type bridge
-	in_host switch ip link set switch up
+# All of the hosts' namespaces and links: HOST ADDRESS, a pair a line, from stdin. One process for the switch's side and one
+# a host, because a fork costs up to half a second in the debugging kernel under emulation.
+make_hosts() {
+	local pairs host address
+	mapfile -t pairs
+	{
+		echo "netns add weft-switch"
+		for host in "${pairs[@]}"; do echo "netns add weft-${host%% *}"; done
+	} | ip -batch -
+	{
+		echo "link add switch type bridge"
+		echo "link set switch up"
+		for host in "${pairs[@]}"; do
+			host=${host%% *}
+			echo "link add weft-$host type veth peer name eth0 netns weft-$host"
+			echo "link set weft-$host master switch up"
+		done
+	} | ip -n weft-switch -batch -
+	for host in "${pairs[@]}"; do
+		address=${host##* }
+		ip -n "weft-${host%% *}" -batch - <<-END
+			link set lo up
+			addr add $address/16 dev eth0
+			link set eth0 up
+		END
+	done
 }
 
 configure() { # NAME, the rest of the file from stdin
@@ -88,10 +101,10 @@ up() { # N FOLDER
 	local hosts=$1 folder=$2 k m i
 	mkdir -p "$state" /mnt/weft
 	echo "$hosts" >"$state/hosts"
-	make_switch
-	make_host meta "$net.0.1"
-	make_host client "$net.0.2"
-	for ((i = 1; i <= hosts; i++)); do make_host "store$i" "$(address "$i")"; done
+	{
+		printf 'meta %s.0.1\nclient %s.0.2\n' "$net" "$net"
+		for ((i = 1; i <= hosts; i++)); do echo "store$i $(address "$i")"; done
+	} | make_hosts
 
 	mkdir -p "$folder/meta"
 	{
