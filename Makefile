@@ -31,6 +31,7 @@ all: userspace module
 PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c kernel/chunk/x86/*.c) \
 	$(wildcard $(addprefix kernel/,chunk/cdc.c chunk/cdc_table.c chunk/chunker.c chunk/crc32c.c chunk/crctable.c \
 		chunk/extent.c chunk/frames.c chunk/hash.c chunk/header.c chunk/layout.c chunk/policy.c chunk/sample.c \
+		crypt/derive.c crypt/frame.c crypt/name.c \
 		node/band.c node/latency.c node/wire.c))
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
@@ -81,10 +82,10 @@ base_ldflags := -fsanitize=address,undefined
 endif
 
 # Looked up once and only where something is linked or compiled with it.
-pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft libuv jansson liburing libmnl libnl-genl-3.0 2>/dev/null)
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags raft libuv jansson liburing libmnl libnl-genl-3.0 libsodium 2>/dev/null)
 chunk_libs := $(shell $(PKG_CONFIG) --libs libzstd liblz4 zlib 2>/dev/null)
 daemon_libs := $(shell $(PKG_CONFIG) --libs raft lmdb libuv jansson liburing libmnl 2>/dev/null)
-tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null) $(daemon_libs) $(chunk_libs)
+tool_libs := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 libsodium 2>/dev/null) $(daemon_libs) $(chunk_libs)
 test_libs := -lcmocka -lm $(tool_libs)
 
 # --- Programs --------------------------------------------------------------------------------------------------------

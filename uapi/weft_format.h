@@ -125,6 +125,46 @@ WEFT_ASSERT_OFFSET(weft_shard_header, plain_len, 72);
 WEFT_ASSERT_OFFSET(weft_shard_header, seal, 104);
 WEFT_ASSERT_OFFSET(weft_shard_header, crc, 124);
 
+/* What is authenticated with each sealed frame besides its bytes. */
+struct weft_frame_ad {
+	struct weft_sid seal;
+	__le32 frame;         /* index */
+	__le32 frame_count;
+	__le32 plain_len;     /* of the chunk */
+	__le32 codec;
+	__le32 key_id;
+	__le32 reserved;      /* 0 */
+};
+WEFT_ASSERT_SIZE(weft_frame_ad, 40);
+
+/*
+ * A value that is sealed by itself: the target of a symbolic link, and what else is no chunk. Ciphertext and tag stand
+ * behind this; the additional data is this struct and struct weft_value_ad. Key and nonce are derived of .salt, which is
+ * random for each seal.
+ */
+enum weft_value_kind {
+	WEFT_VALUE_SYMLINK = 1, /* .object is 0: the inode has no number yet */
+	WEFT_VALUE_XATTR = 2,
+	WEFT_VALUE_INLINE = 3,
+};
+
+struct weft_value {
+	__u8 format;          /* 1 */
+	__u8 kind;            /* enum weft_value_kind */
+	__u8 reserved[2];
+	__le32 key_id;
+	__u8 salt[16];
+};
+WEFT_ASSERT_SIZE(weft_value, 24);
+
+struct weft_value_ad {
+	__le64 object;        /* what it belongs to: an inode, or 0 */
+	__le64 name_hash;     /* of an extended attribute: the first 8 bytes of SHA-256 of its name; else 0 */
+};
+WEFT_ASSERT_SIZE(weft_value_ad, 16);
+
+#define WEFT_VALUE_OVERHEAD ((__u32)sizeof(struct weft_value) + WEFT_CIPHER_TAG)
+
 /* The longest stored form, and the longest shard: that of a k = 1 chunk. */
 #define WEFT_STORED_MAX    (WEFT_CHUNK_MAX + WEFT_CIPHER_TAG * (WEFT_CHUNK_MAX / WEFT_FRAME_SIZE))
 #define WEFT_SHARD_LEN_MAX (WEFT_STORED_MAX + (0u - WEFT_STORED_MAX) % WEFT_SHARD_ALIGN)
