@@ -28,6 +28,7 @@
  *   weft_nl_lock                  clusters of all namespaces and who uses them (nl/internal.h)
  *   weft_cluster.nl.lock          queues of requests
  *   weft_mount.policy_lock        the volume's policies
+ *   weft_mount.crypt.lock, .space_lock   keys of a mount, and memory of ciphers; nothing is taken below them
  *   sk_callback_lock of a handed-over socket (outside of weft_conn.lock only in callbacks, which take just queue bits)
  *
  * No request to the daemon is made with a folio locked or a spinlock held. Writeback and all below runs under
@@ -48,6 +49,7 @@
 #include "uapi/weft_counters.h"
 
 #include "chunk/policy.h"
+#include "crypt/crypt.h"
 #include "nl/nl.h"
 #include "node/node.h"
 #include "io/io.h"
@@ -111,6 +113,7 @@ struct weft_mount {
 	struct weft_statfs statfs;    /* the last answer */
 	unsigned long statfs_asked;   /* bit 0: a question is under way */
 
+	struct weft_crypt_mount crypt; /* of an encrypted volume: its keys */
 	struct weft_nl_mount nl;      /* slots and requests */
 	struct weft_io_mount io;      /* budget, units under way */
 	struct percpu_counter counters[WEFT_MC_NR];

@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/keyctl.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,6 +135,16 @@ static int set_options(int context, char *options, unsigned long *attrs)
 	return 0;
 }
 
+/*
+ * The kernel looks for the keys of an encrypted volume in the keyrings of this process. 'weft key load' puts them into the
+ * user's, which a session's need not lead to: a service's does not. Where there are no keyrings there are no keys.
+ */
+static void join_user_keyring(void)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) >= 0)
+		syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING, 0, 0);
+}
+
 static int do_mount(const char *source, const char *directory, char *options, bool fake, bool sloppy)
 {
 	unsigned long attrs = 0;
@@ -150,6 +162,7 @@ static int do_mount(const char *source, const char *directory, char *options, bo
 	}
 	if (fake)
 		return 0;
+	join_user_keyring();
 	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) {
 		print_refusal(context, source, errno);
 		return EXIT_FAILED;

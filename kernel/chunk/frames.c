@@ -22,7 +22,7 @@ u32 weft_frames_add(struct weft_frames *frames, u32 packed_len)
 	u32 len = packed ? packed_len : plain;
 
 	frames->packed += packed;
-	frames->stored_len += len;
+	frames->stored_len += len + frames->tag;
 	frames->ends[frames->done++] = cpu_to_le32(frames->stored_len);
 	return len;
 }

@@ -28,12 +28,14 @@ static inline u32 weft_frames_room(u32 plain_len)
  * The stored form of a chunk while it is made, frame by frame.
  * @ends: room for the frame table, in the order of bytes of the format
  * @done: frames that were added; @packed: how many of them are compressed
+ * @tag: what a cipher will add to each frame; set after weft_frames_begin()
  */
 struct weft_frames {
 	u32 plain_len;
 	u32 stored_len;
 	u32 done;
 	u32 packed;
+	u32 tag;
 	__le32 *ends;
 };
 

@@ -169,7 +169,8 @@ static void add_chunk(struct weft_request *req, const struct weft_put *put)
 	chunk->stored_len = cpu_to_le32(put->stored_len);
 	chunk->shard_len = cpu_to_le32(put->shard_len);
 	chunk->codec = put->codec;
-	chunk->cipher = WEFT_CIPHER_NONE;
+	chunk->cipher = put->cipher;
+	chunk->key_id = cpu_to_le32(put->key_id);
 	chunk->k = put->k;
 	chunk->m = put->m;
 	shard = (struct weft_shard_new *)(chunk + 1);

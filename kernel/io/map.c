@@ -150,6 +150,9 @@ static int map_install(struct weft_inode *inode, u64 gen, u64 from, const struct
 
 	if (error)
 		return error;
+	/* Nothing of an encrypted volume is inline: it would not be sealed. */
+	if (tb[WEFT_P_DATA] && weft_inode_mount(inode)->crypt.encrypted)
+		return -EPROTO;
 	if (tb[WEFT_P_DATA])
 		return inline_install(inode, gen, tb[WEFT_P_DATA]);
 	if (tb[WEFT_P_EXTENTS]) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * pack.c - the stored form of a unit: compressed, if its volume wants that and it is worth it
+ * pack.c - the stored form of a unit: compressed, if its volume wants that and it is worth it; sealed, if it is encrypted
  *
- *   unit (folios under writeback) --work item--> frames --codec--> pages of the unit --> put
+ *   unit (folios under writeback) --work item--> frames --codec--> pages of the unit [--cipher] --> put
  *                                        \--> not worth it, no memory: the folios themselves, raw
  *
  * What must stay true:
- *   - A unit can always go raw: nothing here is needed to let dirty pages become clean. Memory for the stored form is had
- *     without effort or not at all.
+ *   - A unit that is not to be sealed can always go raw: nothing here is needed to let dirty pages become clean. Memory for
+ *     the stored form is had without effort or not at all.
+ *   - A unit that is to be sealed is, or goes back and is dirty again: without a key, or when there is no memory. What was
+ *     sealed is in pages of its own; the page cache's never change.
  *   - The folios do not change while they are read: the unit is under .direct. Once its stored form is there they may.
  *   - Units on their way are bounded, and a stored form is shorter than its unit; its pages count as in flight. One work
  *     item a unit, so that several CPUs compress; workspaces are a pool of the mount, one at least.
@@ -22,10 +24,13 @@
 #include "chunk/frames.h"
 #include "chunk/sample.h"
 #include "io/internal.h"
+#include "io/seal.h"
 #include "obs/trace.h"
 
 #define PIECE_ORDER (get_order(64u * 1024))
 #define PACK_GFP    (GFP_NOFS | __GFP_NORETRY | __GFP_NOWARN)
+/* What is to be sealed does not go without: that is worth some effort. */
+#define SEAL_GFP    (GFP_NOFS | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 static struct workqueue_struct *pack_wq;
 
@@ -131,7 +136,8 @@ static bool pack_add_piece(struct weft_unit *unit)
 	if (pack->n_segs == pack->max_segs && !pack_grow(pack))
 		return false;
 	/* A large one only if that costs nothing: others wait for the space that we hold. */
-	folio = folio_alloc(PACK_GFP & ~__GFP_DIRECT_RECLAIM, PIECE_ORDER) ?: folio_alloc(PACK_GFP, 0);
+	folio = folio_alloc(PACK_GFP & ~__GFP_DIRECT_RECLAIM, PIECE_ORDER) ?:
+		folio_alloc(unit->mount->crypt.encrypted ? SEAL_GFP : PACK_GFP, 0);
 	if (!folio)
 		return false;
 	bvec_set_folio(&pack->segs[pack->n_segs++], folio, 0, 0);
@@ -190,83 +196,149 @@ void weft_pack_free(struct weft_unit *unit)
 	unit->pack.ends = NULL;
 }
 
-/*
- * Makes all frames. False: not worth it, or the mount has ended, or -ENOMEM in *error. Each is progress, for an unmount that
- * waits, unless what was packed before could not be stored: that is packed again and again.
- */
-static bool pack_frames(struct weft_unit *unit, unsigned int codec_id, struct weft_codec_space *space,
-			struct weft_sample *sample, struct weft_frames *frames, int *error)
+/* What a unit's frames are made with. */
+struct pack_run {
+	unsigned int codec;           /* RAW: none, or given up */
+	bool guess;                   /* from samples, whether it is worth it */
+	struct weft_codec_space *space;
+	struct weft_sample *sample;
+	struct weft_sealer sealer;
+	struct weft_frames frames;
+};
+
+/* Whether a unit may go compressed. */
+static bool unit_packs(const struct weft_unit *unit)
 {
-	const struct weft_codec_ops *codec = weft_codec(codec_id);
-	bool guess = unit->codec_policy == WEFT_CODEC_ADAPTIVE;
+	return unit->codec != WEFT_CODEC_RAW && !unit->copied && unit->len >= READ_ONCE(unit->mount->ec_min);
+}
+
+/* The next frame, of @len bytes in one piece: to the pages, sealed if need be. 0 or -errno. */
+static int pack_frame(struct weft_unit *unit, struct pack_run *run, const void *plain, u32 len)
+{
+	static const u8 tag[WEFT_CIPHER_TAG];
+	const struct weft_codec_ops *codec = weft_codec(run->codec);
+	u32 packed = 0, stored;
+
+	if (codec && (!run->guess || !frame_is_dense(plain, len, run->sample)))
+		packed = codec->pack(run->space->work, unit->codec_level, plain, len, run->space->packed,
+				     weft_frames_room(len));
+	stored = weft_frames_add(&run->frames, packed);
+	if (!pack_append(unit, stored == len ? plain : run->space->packed, stored))
+		return -ENOMEM;
+	if (!run->sealer.crypt)
+		return 0;
+	if (!pack_append(unit, tag, sizeof(tag)))
+		return -ENOMEM;
+	return weft_seal_frame(&run->sealer, unit->pack.segs, run->frames.done - 1, stored + sizeof(tag), unit->len,
+			       unit->put.codec);
+}
+
+/*
+ * Makes all frames. 1: they are to be stored; 0: not worth it, or the mount has ended; -errno. Each is progress, for an
+ * unmount that waits, unless what was packed before could not be stored: that is packed again and again.
+ */
+static int pack_frames(struct weft_unit *unit, struct pack_run *run)
+{
 	struct pack_cursor cursor = { .seg = unit->segs };
 	u32 len;
+	int error;
 
-	weft_frames_begin(frames, unit->len, unit->pack.ends);
-	while ((len = weft_frames_next(frames))) {
-		const void *plain = cursor_take(&cursor, len, space->plain);
-		u32 packed = 0, stored;
-
+	weft_frames_begin(&run->frames, unit->len, unit->pack.ends);
+	run->frames.tag = run->sealer.crypt ? WEFT_CIPHER_TAG : 0;
+	while ((len = weft_frames_next(&run->frames))) {
 		if (weft_mount_dead(unit->mount))
-			return false;
+			return run->sealer.crypt ? -EIO : 0;
 		if (!READ_ONCE(unit->mount->io.put_failed))
 			WRITE_ONCE(unit->mount->io.moved, jiffies);
-		if (!guess || !frame_is_dense(plain, len, sample))
-			packed = codec->pack(space->work, unit->codec_level, plain, len, space->packed,
-					     weft_frames_room(len));
-		stored = weft_frames_add(frames, packed);
-		if (guess && weft_frames_hopeless(frames))
-			return false;
-		if (!pack_append(unit, stored == len ? plain : space->packed, stored)) {
-			*error = -ENOMEM;
-			return false;
+		error = pack_frame(unit, run, cursor_take(&cursor, len, run->space->plain), len);
+		if (error)
+			return error;
+		if (run->guess && weft_frames_hopeless(&run->frames)) {
+			if (!run->sealer.crypt)
+				return 0;
+			run->codec = WEFT_CODEC_RAW;
 		}
 		cond_resched();
 	}
-	return weft_frames_worth(frames);
+	return run->sealer.crypt || weft_frames_worth(&run->frames);
 }
 
-/* Returns whether the unit has a stored form of its own now, 0 if it is to go raw, or -ENOMEM: raw as well. */
-static int pack_unit(struct weft_unit *unit)
+/* What was made is what is put. */
+static void pack_take(struct weft_unit *unit, const struct pack_run *run)
 {
-	struct weft_codec_pool *pool = &unit->mount->io.pack_pool;
-	struct weft_sample *sample = kmalloc(sizeof(*sample), PACK_GFP);
-	struct weft_codec_space *space;
-	struct weft_frames frames;
-	unsigned int codec;
-	bool worth = false;
-	int error = 0;
-
-	if (!sample)
-		return -ENOMEM;
-	codec = unit_codec(unit, sample);
-	if (codec == WEFT_CODEC_RAW)
-		goto out_free_sample;
-	unit->pack.ends = kmalloc_array(weft_frame_count(unit->len), sizeof(__le32), PACK_GFP);
-	if (!unit->pack.ends) {
-		error = -ENOMEM;
-		goto out_free_sample;
-	}
-	space = weft_codec_space_get(pool);
-	if (weft_codec_space_fit(space, weft_codec(codec)->pack_size(unit->codec_level)))
-		worth = pack_frames(unit, codec, space, sample, &frames, &error);
-	else
-		error = -ENOMEM;
-	weft_codec_space_put(pool, space);
-	if (!worth) {
-		weft_pack_free(unit);
-		goto out_free_sample;
-	}
-	unit->put.codec = codec;
-	unit->put.stored_len = frames.stored_len;
+	unit->put.stored_len = run->frames.stored_len;
 	unit->put.ends = unit->pack.ends;
 	unit->put.bvec = unit->pack.segs;
 	unit->put.n_bvec = unit->pack.n_segs;
-	weft_count(unit->mount, WEFT_MC_PACKED_PLAIN, unit->len);
-	weft_count(unit->mount, WEFT_MC_PACKED_STORED, frames.stored_len);
+	if (run->frames.packed) {
+		weft_count(unit->mount, WEFT_MC_PACKED_PLAIN, unit->len);
+		weft_count(unit->mount, WEFT_MC_PACKED_STORED, run->frames.stored_len);
+	}
+}
+
+static int pack_seal_begin(struct weft_unit *unit, struct pack_run *run)
+{
+	int error = weft_seal_begin(&run->sealer, unit->mount);
+
+	if (error)
+		return error;
+	unit->put.cipher = WEFT_CIPHER_AES256_GCM;
+	unit->put.key_id = run->sealer.key->id;
+	unit->put.seal = run->sealer.seal;
+	return 0;
+}
+
+/* Memory for the codec that is wished. What is to be sealed does without: true. */
+static bool pack_fit(const struct weft_unit *unit, struct pack_run *run, bool seal)
+{
+	const struct weft_codec_ops *codec = weft_codec(run->codec);
+
+	if (!codec || weft_codec_space_fit(run->space, codec->pack_size(unit->codec_level)))
+		return true;
+	run->codec = WEFT_CODEC_RAW;
+	return seal;
+}
+
+/* Returns 1 if the unit has a stored form of its own now, 0 if it is to go raw, or -errno. */
+static int pack_unit(struct weft_unit *unit)
+{
+	struct pack_run run = { .guess = unit->codec_policy == WEFT_CODEC_ADAPTIVE };
+	struct weft_codec_pool *pool = &unit->mount->io.pack_pool;
+	bool seal = unit->mount->crypt.encrypted;
+	int ret = -ENOMEM;
+
+	run.sample = kmalloc(sizeof(*run.sample), PACK_GFP);
+	if (!run.sample)
+		return -ENOMEM;
+	if (unit_packs(unit))
+		run.codec = unit_codec(unit, run.sample);
+	if (run.codec == WEFT_CODEC_RAW && !seal) {
+		ret = 0;
+		goto out_free_sample;
+	}
+	unit->pack.ends = kmalloc_array(weft_frame_count(unit->len), sizeof(__le32), seal ? SEAL_GFP : PACK_GFP);
+	if (!unit->pack.ends)
+		goto out_free_sample;
+	run.space = weft_codec_space_get(pool);
+	ret = pack_fit(unit, &run, seal) ? 0 : -ENOMEM;
+	unit->put.codec = run.codec;
+	if (!ret && seal)
+		ret = pack_seal_begin(unit, &run);
+	if (!ret) {
+		ret = pack_frames(unit, &run);
+		if (seal)
+			weft_seal_end(&run.sealer, unit->mount);
+	}
+	weft_codec_space_put(pool, run.space);
+	if (ret > 0) {
+		pack_take(unit, &run);
+	} else {
+		unit->put.codec = WEFT_CODEC_RAW;
+		weft_pack_free(unit);
+	}
 out_free_sample:
-	kfree(sample);
-	return error ?: worth;
+	kfree(run.sample);
+	return ret;
 }
 
 static void pack_work(struct work_struct *work)
@@ -278,16 +350,22 @@ static void pack_work(struct work_struct *work)
 
 	if (ret == -ENOMEM)
 		weft_count(unit->mount, WEFT_MC_PACK_NOMEM, 1);
-	if (ret > 0)
+	if (ret > 0 && !unit->copied)
 		weft_unit_unpin(unit);
-	weft_put_submit(&unit->put);
+	/* Nothing of an encrypted volume goes as it is. */
+	if (ret <= 0 && unit->mount->crypt.encrypted) {
+		unit->put.error = ret ?: -EIO;
+		unit->put.done(&unit->put);
+	} else {
+		weft_put_submit(&unit->put);
+	}
 	/* The unit may be gone. */
 	memalloc_nofs_restore(nofs);
 }
 
 bool weft_pack_wanted(const struct weft_unit *unit)
 {
-	return unit->codec != WEFT_CODEC_RAW && !unit->copied && unit->len >= READ_ONCE(unit->mount->ec_min);
+	return unit->mount->crypt.encrypted || unit_packs(unit);
 }
 
 void weft_pack_submit(struct weft_unit *unit)

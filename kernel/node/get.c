@@ -405,8 +405,9 @@ static int get_plan(struct weft_get_job *job)
 	const struct weft_chunk *chunk = get->chunk;
 	int err;
 
-	if (chunk->cipher != WEFT_CIPHER_NONE)
-		return -EOPNOTSUPP;
+	err = weft_get_cipher_check(job);
+	if (err)
+		return err;
 	err = weft_layout_init(&job->layout, chunk->stored_len, chunk->k, chunk->m);
 	if (!err)
 		err = weft_ec_init(&job->ec, chunk->k, chunk->m);

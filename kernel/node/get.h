@@ -113,6 +113,8 @@ void weft_get_band_end(struct weft_get_job *job, struct weft_get_band *band);
 
 /* get_frames.c */
 bool weft_get_is_packed(const struct weft_get_job *job);
+/* Whether a chunk of this cipher belongs into the volume: -EIO, with an event. -ENOKEY. */
+int weft_get_cipher_check(const struct weft_get_job *job);
 /* What has to be there before the job may be submitted; which memory it will take. */
 int weft_get_frames_prepare(struct weft_get_job *job);
 /* The frame table is known: which bytes of the stored form are wanted, and room for them. */

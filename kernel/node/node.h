@@ -24,6 +24,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "crypt/frame.h"
 #include "uapi/weft_wire.h"
 #include "uapi/weft_payload.h"
 
@@ -100,7 +101,8 @@ bool weft_host_info_next(struct weft_cluster *cluster, u32 from, struct weft_hos
 
 struct weft_frame_table {
 	struct rcu_head rcu;
-	__le32 ends[];                /* as in the shard header, checked */
+	struct weft_seal seal;        /* as in the shard header; of a sealed chunk it has to prove itself */
+	__le32 ends[];                /* likewise, checked */
 };
 
 /* --- chunks as readers know them ------------------------------------------------------------------------------------ */
@@ -115,7 +117,7 @@ struct weft_chunk {
 	u32 plain_len, stored_len, shard_len;
 	u32 key_id;
 	u8 codec, cipher, k, m;
-	struct weft_frame_table *frames; /* of a compressed chunk: set once, when it is known; weft_chunk_frames() */
+	struct weft_frame_table *frames; /* of a chunk that has one: set once, when it is known; weft_chunk_frames() */
 	u8 n_exceptions;
 	struct {
 		u8 index;
@@ -131,7 +133,7 @@ struct weft_chunk *weft_chunk_from_put(const struct weft_put *put, u64 number, g
 void weft_chunk_get(struct weft_chunk *chunk);
 void weft_chunk_put(struct weft_chunk *chunk);
 
-/* The frame table of a compressed chunk; NULL: a shard's header has to be read for it. */
+/* The frame table of a chunk that has one; NULL: a shard's header has to be read for it. */
 static inline const __le32 *weft_chunk_frames(const struct weft_chunk *chunk)
 {
 	/* Pairs with weft_chunk_frames_set(): what the table holds was there before it. */
@@ -166,6 +168,9 @@ struct weft_put {
 	u32 plain_len;
 	u32 stored_len;               /* plain_len for a raw chunk */
 	u8 codec;                     /* enum weft_codec */
+	u8 cipher;                    /* enum weft_cipher; if any: */
+	u32 key_id;
+	struct weft_seal seal;
 	const __le32 *ends;           /* the frame table; NULL for a raw chunk. The caller's until released */
 	const struct bio_vec *bvec;   /* the stored form; must not change until done (copied or under writeback) */
 	unsigned int n_bvec;

@@ -421,8 +421,8 @@ void weft_put_submit(struct weft_put *put)
 	struct weft_put_job *job;
 
 	put->state = NULL;
-	if (weft_header_lengths_check(put->plain_len, put->stored_len, put->codec, WEFT_CIPHER_NONE, 0, NULL) ||
-	    weft_header_has_frames(put->codec, WEFT_CIPHER_NONE) != !!put->ends) {
+	if (weft_header_lengths_check(put->plain_len, put->stored_len, put->codec, put->cipher, put->key_id, NULL) ||
+	    weft_header_has_frames(put->codec, put->cipher) != !!put->ends) {
 		put_refuse(put, -EINVAL);
 		return;
 	}

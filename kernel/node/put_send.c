@@ -50,7 +50,7 @@ static int job_header_write(struct weft_put_job *job)
 		.k = job->layout.k,
 		.m = job->layout.m,
 		.codec = put->codec,
-		.cipher = WEFT_CIPHER_NONE,
+		.cipher = put->cipher,
 		.sid_session = job->session,
 		.sid_counter = job->counter,
 		.group = job->group->id,
@@ -59,9 +59,15 @@ static int job_header_write(struct weft_put_job *job)
 		.file_offset = put->file_offset,
 		.plain_len = put->plain_len,
 		.stored_len = put->stored_len,
+		.key_id = put->key_id,
+		.seal_session = put->seal.session,
+		.seal_counter = put->seal.counter,
 		.frames = put->ends,
 	};
-	int len = weft_header_encode(&info, job->head, sizeof(job->head), NULL);
+	int len;
+
+	memcpy(info.salt, put->seal.salt, sizeof(info.salt));
+	len = weft_header_encode(&info, job->head, sizeof(job->head), NULL);
 
 	if (WARN_ON_ONCE(len < 0))
 		return len;

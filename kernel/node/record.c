@@ -123,6 +123,8 @@ static struct weft_frame_table *record_frames(const struct weft_put *put, gfp_t 
 	struct weft_frame_table *table = put->ends ? weft_frame_table_alloc(put->plain_len, gfp) : NULL;
 
 	if (table)
+		table->seal = put->seal;
+	if (table)
 		memcpy(table->ends, put->ends, weft_frame_count(put->plain_len) * sizeof(table->ends[0]));
 	return table;
 }
@@ -146,7 +148,8 @@ struct weft_chunk *weft_chunk_from_put(const struct weft_put *put, u64 number, g
 	chunk->stored_len = put->stored_len;
 	chunk->shard_len = put->shard_len;
 	chunk->codec = put->codec;
-	chunk->cipher = WEFT_CIPHER_NONE;
+	chunk->cipher = put->cipher;
+	chunk->key_id = put->key_id;
 	chunk->frames = record_frames(put, gfp);
 	chunk->k = put->k;
 	chunk->m = put->m;

@@ -215,6 +215,8 @@ int weft_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 	if (!error)
 		error = attr->ia_valid & ATTR_SIZE ? weft_inode_settle(inode)
 						   : weft_permitted(inode);
+	if (!error && attr->ia_valid & ATTR_SIZE)
+		error = weft_crypt_permitted(weft_mount(inode->i_sb));
 	if (error)
 		return error;
 	setattr_stamp(inode, attr);

@@ -29,10 +29,10 @@ static bool entry_valid(const struct weft_dirent *entry, size_t len, u64 wanted)
  * Keeps the entry as a dentry if there is none; what fails is not kept. The directory is locked
  * shared.
  */
-static void entry_keep(struct dentry *parent, const struct weft_dirent *entry,
-		       const struct weft_request *req)
+static void entry_keep(struct dentry *parent, const struct weft_dirent *entry, const char *shown,
+		       u32 len, const struct weft_request *req)
 {
-	struct qstr name = QSTR_INIT((const char *)(entry + 1), le16_to_cpu(entry->name_len));
+	struct qstr name = QSTR_INIT(shown, len);
 	DECLARE_WAIT_QUEUE_HEAD_ONSTACK(wait);
 	struct dentry *dentry, *alias;
 	struct inode *inode;
@@ -69,20 +69,27 @@ static void entry_keep(struct dentry *parent, const struct weft_dirent *entry,
 static int page_emit(struct file *file, struct dir_context *ctx, const struct weft_request *req,
 		     bool keep)
 {
+	struct inode *dir = file_inode(file);
 	const struct nlattr *attr;
 	unsigned int count = 0;
-	int rem;
+	u8 open[WEFT_NAME_MAX];
+	const char *shown;
+	int rem, len;
 
 	weft_answer_for_each(req, attr, rem, WEFT_P_DIRENT) {
 		const struct weft_dirent *entry = nla_data(attr);
 
 		if (nla_len(attr) < sizeof(*entry) || !entry_valid(entry, nla_len(attr), ctx->pos))
 			return -EPROTO;
+		len = weft_name_from_wire(weft_mount(dir->i_sb), weft_inode(dir)->ino,
+					  (const char *)(entry + 1), le16_to_cpu(entry->name_len),
+					  open, &shown);
+		if (len < 0)
+			return len;
 		if (keep)
-			entry_keep(file->f_path.dentry, entry, req);
+			entry_keep(file->f_path.dentry, entry, shown, len, req);
 		ctx->pos = le64_to_cpu(entry->cookie);
-		if (!dir_emit(ctx, (const char *)(entry + 1), le16_to_cpu(entry->name_len),
-			      le64_to_cpu(entry->attr.ino),
+		if (!dir_emit(ctx, shown, len, le64_to_cpu(entry->attr.ino),
 			      fs_umode_to_dtype(le32_to_cpu(entry->attr.mode))))
 			return 1;
 		ctx->pos++;
@@ -144,7 +151,13 @@ static int dir_iterate(struct file *file, struct dir_context *ctx)
 
 static int dir_open(struct inode *inode, struct file *file)
 {
-	return weft_permitted(inode);
+	return weft_permitted(inode) ?: weft_crypt_open(weft_mount(inode->i_sb), false);
+}
+
+static int dir_release(struct inode *inode, struct file *file)
+{
+	weft_crypt_release(weft_mount(inode->i_sb));
+	return 0;
 }
 
 /* Changes of names are durable when they have been answered. */
@@ -155,6 +168,9 @@ static int dir_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 
 const struct file_operations weft_dir_fops = {
 	.open = dir_open,
+	.release = dir_release,
+	.unlocked_ioctl = weft_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.read = generic_read_dir,
 	.iterate_shared = dir_iterate,
 	.llseek = generic_file_llseek,

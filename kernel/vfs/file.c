@@ -8,9 +8,12 @@
 
 int weft_file_open(struct inode *inode, struct file *file)
 {
+	struct weft_mount *mount = weft_mount(inode->i_sb);
 	int error = weft_permitted(inode);
 
-	return error ?: generic_file_open(inode, file);
+	if (!error)
+		error = generic_file_open(inode, file);
+	return error ?: weft_crypt_open(mount, true);
 }
 
 /* close() starts writeback and does not wait for it; who has to know calls fsync(). */
@@ -18,5 +21,6 @@ int weft_file_release(struct inode *inode, struct file *file)
 {
 	if (file->f_mode & FMODE_WRITE)
 		weft_io_close(inode);
+	weft_crypt_release(weft_mount(inode->i_sb));
 	return 0;
 }

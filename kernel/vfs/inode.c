@@ -144,7 +144,10 @@ static void inode_take(struct inode *inode, const struct weft_attr *attr, bool n
 	i_uid_write(inode, le32_to_cpu(attr->uid));
 	i_gid_write(inode, le32_to_cpu(attr->gid));
 	inode->i_blocks = le64_to_cpu(attr->bytes) >> SECTOR_SHIFT;
-	if (!S_ISREG(inode->i_mode))
+	if (S_ISLNK(inode->i_mode))
+		i_size_write(inode, weft_target_len(weft_mount(inode->i_sb),
+						    le64_to_cpu(attr->size)));
+	else if (!S_ISREG(inode->i_mode))
 		i_size_write(inode, le64_to_cpu(attr->size));
 	inode_take_times(inode, attr, new);
 	if (attr->nlink)
@@ -253,7 +256,8 @@ struct inode *weft_inode_get(struct super_block *sb, const struct weft_attr *att
 		weft_io_inode_prime(weft_inode(inode), req);
 	} else if (S_ISLNK(inode->i_mode) && !weft_answer_parse(req, tb) && tb[WEFT_P_TARGET]) {
 		error = weft_symlink_set(inode, tb[WEFT_P_TARGET]);
-		if (error) {
+		/* Without the key there is a link all the same. */
+		if (error && error != -ENOKEY) {
 			iput(inode);
 			return ERR_PTR(error);
 		}

@@ -34,16 +34,21 @@ bool weft_dir_answer_stale(struct inode *dir, const struct weft_request *req)
 /* --- Answers whose waiter was killed --- */
 
 /* The name below the directory may mean something else now. */
-static void late_name(struct super_block *sb, u64 parent, const char *name, size_t len)
+static void late_name(struct super_block *sb, u64 parent, const char *wire, size_t wire_len)
 {
 	struct inode *dir = weft_inode_find(sb, parent);
-	struct qstr qname = QSTR_INIT(name, len);
 	struct dentry *alias, *dentry;
+	u8 open[WEFT_NAME_MAX];
+	const char *name;
+	int len;
 
 	if (!dir)
 		return;
-	alias = d_find_any_alias(dir);
+	len = weft_name_from_wire(weft_mount(sb), parent, wire, wire_len, open, &name);
+	alias = len > 0 ? d_find_any_alias(dir) : NULL;
 	if (alias) {
+		struct qstr qname = QSTR_INIT(name, len);
+
 		qname.hash = full_name_hash(alias, name, len);
 		dentry = d_lookup(alias, &qname);
 		if (dentry) {
@@ -113,17 +118,23 @@ static void late_names(struct weft_request *req)
 
 /* --- Lookup --- */
 
-static struct weft_request *names_request(struct inode *dir, u16 op, const struct qstr *name)
+/* new: the name is to be made. ERR_PTR(). */
+static struct weft_request *names_request(struct inode *dir, u16 op, const struct qstr *name,
+					  bool new)
 {
 	struct weft_mount *mount = weft_mount(dir->i_sb);
+	struct weft_wire_name wire;
 	struct weft_request *req;
+	int error = weft_name_to_wire(dir, name, new, &wire);
 
+	if (error)
+		return ERR_PTR(error);
 	req = weft_request_alloc(mount->cluster, mount, op, 3, 512, GFP_KERNEL);
 	if (!req)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	req->ino = weft_inode(dir)->ino;
 	weft_request_add_u64(req, WEFT_P_PARENT, req->ino);
-	weft_request_add(req, WEFT_P_NAME, name->name, name->len);
+	weft_request_add(req, WEFT_P_NAME, wire.name, wire.len);
 	return req;
 }
 
@@ -151,9 +162,9 @@ static struct dentry *dir_lookup(struct inode *dir, struct dentry *dentry, unsig
 		return ERR_PTR(error);
 	do {
 		weft_request_put(req);
-		req = names_request(dir, WEFT_REQ_LOOKUP, &dentry->d_name);
-		if (!req)
-			return ERR_PTR(-ENOMEM);
+		req = names_request(dir, WEFT_REQ_LOOKUP, &dentry->d_name, false);
+		if (IS_ERR(req))
+			return ERR_CAST(req);
 		error = weft_request_call(req);
 	} while ((!error || req->status == WEFT_ST_NOENT) && weft_dir_answer_stale(dir, req));
 	if (!error)
@@ -222,14 +233,14 @@ static void create_describe(struct weft_create *create, const struct inode *dir,
 static int dir_make(struct inode *dir, struct dentry *dentry, umode_t mode, dev_t rdev,
 		    const char *target)
 {
-	struct weft_request *req = names_request(dir, WEFT_REQ_CREATE, &dentry->d_name);
+	struct weft_request *req = names_request(dir, WEFT_REQ_CREATE, &dentry->d_name, true);
 	const struct nlattr *tb[WEFT_P_NR];
 	struct weft_create create = {};
 	struct inode *inode;
 	int error;
 
-	if (!req)
-		return -ENOMEM;
+	if (IS_ERR(req))
+		return PTR_ERR(req);
 	create_describe(&create, dir, mode, rdev);
 	weft_request_add(req, WEFT_P_CREATE, &create, sizeof(create));
 	if (target)
@@ -280,20 +291,30 @@ static int dir_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 static int dir_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
 		       const char *target)
 {
+	char *sealed;
+	int error;
+
 	if (strlen(target) > WEFT_SYMLINK_MAX)
 		return -ENAMETOOLONG;
-	return dir_make(dir, dentry, S_IFLNK | 0777, 0, target);
+	if (!weft_mount(dir->i_sb)->crypt.encrypted)
+		return dir_make(dir, dentry, S_IFLNK | 0777, 0, target);
+	sealed = weft_target_to_wire(dir, target);
+	if (IS_ERR(sealed))
+		return PTR_ERR(sealed);
+	error = dir_make(dir, dentry, S_IFLNK | 0777, 0, sealed);
+	kfree(sealed);
+	return error;
 }
 
 static int dir_link(struct dentry *old, struct inode *dir, struct dentry *dentry)
 {
-	struct weft_request *req = names_request(dir, WEFT_REQ_LINK, &dentry->d_name);
+	struct weft_request *req = names_request(dir, WEFT_REQ_LINK, &dentry->d_name, true);
 	struct inode *inode = d_inode(old);
 	const struct nlattr *tb[WEFT_P_NR];
 	int error;
 
-	if (!req)
-		return -ENOMEM;
+	if (IS_ERR(req))
+		return PTR_ERR(req);
 	weft_request_add_u64(req, WEFT_P_INO, weft_inode(inode)->ino);
 	names_add_time(req, dir->i_sb);
 	error = names_call(req, dir, tb);
@@ -319,9 +340,9 @@ static int dir_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 
 	if (error)
 		return error;
-	req = names_request(dir, WEFT_REQ_UNLINK, &dentry->d_name);
-	if (!req)
-		return -ENOMEM;
+	req = names_request(dir, WEFT_REQ_UNLINK, &dentry->d_name, false);
+	if (IS_ERR(req))
+		return PTR_ERR(req);
 	weft_request_add_u64(req, WEFT_P_INO, weft_inode(inode)->ino);
 	weft_request_add_u32(req, WEFT_P_FLAGS, flags);
 	names_add_time(req, dir->i_sb);
@@ -369,19 +390,22 @@ static int dir_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct den
 		   (flags & RENAME_EXCHANGE ? WEFT_PF_EXCHANGE : 0);
 	struct inode *moved = d_inode(old), *replaced = d_inode(new);
 	const struct nlattr *tb[WEFT_P_NR];
+	struct weft_wire_name to;
 	struct weft_request *req;
 	int error;
 
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	error = rename_prepare(moved, replaced, flags);
+	error = weft_name_to_wire(new_dir, &new->d_name, true, &to);
+	if (!error)
+		error = rename_prepare(moved, replaced, flags);
 	if (error)
 		return error;
-	req = names_request(old_dir, WEFT_REQ_RENAME, &old->d_name);
-	if (!req)
-		return -ENOMEM;
+	req = names_request(old_dir, WEFT_REQ_RENAME, &old->d_name, true);
+	if (IS_ERR(req))
+		return PTR_ERR(req);
 	weft_request_add_u64(req, WEFT_P_PARENT2, weft_inode(new_dir)->ino);
-	weft_request_add(req, WEFT_P_NAME2, new->d_name.name, new->d_name.len);
+	weft_request_add(req, WEFT_P_NAME2, to.name, to.len);
 	weft_request_add_u32(req, WEFT_P_FLAGS, wire);
 	names_add_time(req, old_dir->i_sb);
 	error = names_call(req, old_dir, tb);

@@ -115,8 +115,11 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 		return -EPROTO;
 	if (!volume->root || le32_to_cpu(volume->inline_max) > WEFT_PAYLOAD_MAX / 2)
 		return -EPROTO;
-	if (volume->cipher)
+	if (le32_to_cpu(volume->cipher) > WEFT_CIPHER_AES256_GCM)
 		return -EOPNOTSUPP;
+	/* Content stands in chunks, which are sealed, and nowhere else. */
+	if (volume->cipher && volume->inline_max)
+		return -EPROTO;
 	error = weft_policy_take(mount, volume);
 	if (error)
 		return error;
@@ -128,6 +131,37 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 	mount->incarnation = le32_to_cpu(volume->incarnation);
 	import_uuid(&mount->sb->s_uuid, volume->uuid);
 	return 0;
+}
+
+/*
+ * The keys of the volume, if whoever mounts has them. Keys say that the volume is encrypted: no
+ * daemon can turn that off.
+ */
+static int crypt_take(struct fs_context *fc, struct weft_mount *mount,
+		      const struct weft_volume_info *volume)
+{
+	u8 uuid[16];
+	struct weft_crypt *crypt = weft_crypt_find(mount, uuid);
+	int error;
+
+	if (IS_ERR(crypt)) {
+		errorf(fc, "weft: volume %s: its key in the keyring cannot be used (error %ld): load it again by 'weft key load'",
+		       mount->volume_name, -PTR_ERR(crypt));
+		return PTR_ERR(crypt);
+	}
+	if (crypt && (!volume->cipher || memcmp(uuid, volume->uuid, sizeof(uuid)))) {
+		weft_crypt_put(crypt);
+		errorf(fc, "weft: volume %s: this host has keys of it, but the metadata service says that it %s: it is not mounted",
+		       mount->volume_name, volume->cipher ? "is another volume" : "is not encrypted");
+		return -EKEYREJECTED;
+	}
+	if (!volume->cipher)
+		return 0;
+	error = weft_crypt_mount_init(mount, crypt);
+	if (error)
+		errorf(fc, "weft: volume %s is encrypted, and this kernel has no AES-GCM (error %d)",
+		       mount->volume_name, -error);
+	return error;
 }
 
 /* The daemon's own sentence if it sent one. */
@@ -194,6 +228,8 @@ static int session_open(struct fs_context *fc, struct weft_mount *mount, struct 
 		error = -EPROTO;
 	if (!error)
 		error = volume_take(mount, nla_data(tb[WEFT_P_VOLUME]));
+	if (!error)
+		error = crypt_take(fc, mount, nla_data(tb[WEFT_P_VOLUME]));
 	if (error == -EOPNOTSUPP)
 		errorf(fc,
 		       "weft: volume %s uses a codec, cipher or chunker that this module does not have: install a newer one",
@@ -299,7 +335,7 @@ static int super_statfs(struct dentry *dentry, struct kstatfs *buf)
 	buf->f_bavail = le64_to_cpu(statfs.bytes_avail) >> bits;
 	buf->f_files = le64_to_cpu(statfs.files);
 	buf->f_ffree = le64_to_cpu(statfs.files_free);
-	buf->f_namelen = WEFT_NAME_MAX;
+	buf->f_namelen = mount->crypt.encrypted ? WEFT_NAME_OPEN_MAX : WEFT_NAME_MAX;
 	buf->f_fsid = uuid_to_fsid(dentry->d_sb->s_uuid.b);
 	return 0;
 }
@@ -383,11 +419,13 @@ static struct weft_mount *mount_alloc(struct fs_context *fc)
 	atomic64_set(&mount->sid_counter, 1);
 	spin_lock_init(&mount->statfs_lock);
 	spin_lock_init(&mount->policy_lock);
+	weft_crypt_mount_prepare(mount);
 	return mount;
 }
 
 static void mount_free(struct weft_mount *mount)
 {
+	weft_crypt_mount_exit(mount);
 	weft_stats_mount_exit(mount);
 	weft_request_put(mount->umount);
 	weft_cluster_put(mount->cluster);

@@ -9,17 +9,22 @@
 
 int weft_symlink_set(struct inode *inode, const struct nlattr *target)
 {
+	struct weft_mount *mount = weft_mount(inode->i_sb);
 	struct weft_inode *wi = weft_inode(inode);
 	size_t len = nla_len(target);
 	char *text;
 
 	if (READ_ONCE(wi->target))
 		return 0;
-	if (memchr(nla_data(target), '\0', len) || len != i_size_read(inode))
+	if (memchr(nla_data(target), '\0', len) ||
+	    weft_target_len(mount, len) != i_size_read(inode))
 		return -EPROTO;
-	text = kmemdup_nul(nla_data(target), len, GFP_KERNEL);
-	if (!text)
-		return -ENOMEM;
+	if (mount->crypt.encrypted)
+		text = weft_target_from_wire(mount, nla_data(target), len);
+	else
+		text = kmemdup_nul(nla_data(target), len, GFP_KERNEL) ?: ERR_PTR(-ENOMEM);
+	if (IS_ERR(text))
+		return PTR_ERR(text);
 	/* Readers under RCU see the bytes once they see the pointer. */
 	if (cmpxchg_release(&wi->target, NULL, text))
 		kfree(text);

@@ -98,7 +98,33 @@ bool weft_name_valid(const char *name, size_t len);
  * cached.
  */
 bool weft_dir_answer_stale(struct inode *dir, const struct weft_request *req);
-/* Keeps the target that an answer brought. -EPROTO, -ENOMEM. */
+/* Keeps the target that an answer brought. -EPROTO, -ENOMEM, -ENOKEY. */
 int weft_symlink_set(struct inode *inode, const struct nlattr *target);
+
+
+/* --- ioctl.c */
+long weft_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/*
+ * --- seal.c: names and targets of an encrypted volume, as the metadata service has them; of others they are what they are
+ */
+struct weft_wire_name {
+	const char *name;
+	size_t len;
+	u8 sealed[WEFT_NAME_MAX];
+};
+/* new: a name that is to be made, for which there has to be a key. -ENOKEY, -ENAMETOOLONG. */
+int weft_name_to_wire(struct inode *dir, const struct qstr *name, bool new, struct weft_wire_name *wire);
+/*
+ * What programs see of a name that an answer has: at @out, room for WEFT_NAME_MAX bytes, or where it stood. Returns its
+ * length, or -EPROTO: nobody with this key has made it.
+ */
+int weft_name_from_wire(struct weft_mount *mount, u64 dir, const char *name, size_t len, u8 *out, const char **shown);
+/* A target sealed: kmalloc()ed text. */
+char *weft_target_to_wire(struct inode *dir, const char *target);
+/* The same opened. ERR_PTR(-EPROTO), -ENOKEY, -ENOMEM. */
+char *weft_target_from_wire(struct weft_mount *mount, const void *text, size_t len);
+/* How long a target is that is so long sealed. */
+u64 weft_target_len(const struct weft_mount *mount, u64 wire_len);
 
 #endif /* _WEFT_VFS_H */
