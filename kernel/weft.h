@@ -162,6 +162,8 @@ int weft_inode_settle(struct inode *inode);
 /* vfs/file.c, for weft_file_fops. */
 int weft_file_open(struct inode *inode, struct file *file);
 int weft_file_release(struct inode *inode, struct file *file);
+/* vfs/ioctl.c, likewise. */
+long weft_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 /* vfs/clone.c, likewise. */
 loff_t weft_remap_file_range(struct file *source, loff_t from, struct file *file, loff_t to, loff_t len,
 			     unsigned int flags);

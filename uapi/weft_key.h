@@ -88,7 +88,7 @@ struct weft_key_ring {
 };
 WEFT_ASSERT_SIZE(weft_key_ring, 24);
 
-/* On any directory of a mount; CAP_SYS_ADMIN. */
+/* The requests of ioctl(2) ask for CAP_SYS_ADMIN. On any directory of a mount: */
 struct weft_key_state {
 	__u32 loaded;         /* 1: the mount has keys; 0: names only, sealed */
 	__u32 current_id;     /* id of the key of new chunks */
@@ -98,10 +98,21 @@ struct weft_key_state {
 };
 WEFT_ASSERT_SIZE(weft_key_state, 32);
 
+/* On a file that is open for writing: what of a range is not under the newest key is made dirty, to be written anew. */
+struct weft_key_rewrite {
+	__u64 offset;         /* bytes */
+	__u64 length;         /* at most WEFT_KEY_REWRITE_MAX */
+	__u64 done;           /* answer: how many bytes will be */
+};
+WEFT_ASSERT_SIZE(weft_key_rewrite, 24);
+
+#define WEFT_KEY_REWRITE_MAX (64u * 1024 * 1024)
+
 #define WEFT_KEY_FORCE 1u /* UNLOAD: with files open too; the mount ends as by umount -f */
 
 #define WEFT_IOC_KEY_STATE  _IOR('w', 1, struct weft_key_state)
 #define WEFT_IOC_KEY_LOAD   _IO('w', 2)         /* the keyrings of the caller have the key: use it */
 #define WEFT_IOC_KEY_UNLOAD _IOW('w', 3, __u32) /* 0 or WEFT_KEY_FORCE */
+#define WEFT_IOC_KEY_REWRITE _IOWR('w', 4, struct weft_key_rewrite)
 
 #endif /* _UAPI_WEFT_KEY_H */

@@ -89,6 +89,10 @@ int weft_crypt_load(struct weft_mount *mount)
 		weft_crypt_put(crypt);
 		return -EKEYREJECTED;
 	}
+	if (READ_ONCE(mount->crypt.closing)) {
+		weft_crypt_put(crypt);
+		return -EBUSY;
+	}
 	old = weft_crypt_get(mount);
 	/* Names that are cached are bare ones. Those that somebody uses just now stay; they lead to the same inodes. */
 	crypt_set(mount, crypt);
@@ -125,7 +129,9 @@ static int unload_evict(struct weft_mount *mount)
 	struct super_block *sb = mount->sb;
 	int error;
 
-	down_read(&sb->s_umount);
+	error = down_read_killable(&sb->s_umount);
+	if (error)
+		return error;
 	error = sync_filesystem(sb);
 	up_read(&sb->s_umount);
 	if (!error && atomic64_read(&mount->io.used))

@@ -99,6 +99,8 @@ const struct file_operations weft_file_fops = {
 	.splice_read = file_splice_read,
 	.splice_write = iter_file_splice_write,
 	.remap_file_range = weft_remap_file_range,
+	.unlocked_ioctl = weft_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.setlease = generic_setlease,
 };
 

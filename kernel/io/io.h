@@ -152,6 +152,12 @@ void weft_io_settled(struct weft_inode *inode);
 /* Write back and commit everything of the inode (0: all of it), killable. What fsync and rename-over use. */
 int weft_io_flush(struct inode *inode);
 
+/*
+ * What of [pos, end) is in chunks under another key than newest is made dirty; *done bytes are. i_rwsem is held exclusively.
+ * Killable. 0 or -errno.
+ */
+int weft_io_rewrite(struct inode *inode, u64 pos, u64 end, u32 newest, u64 *done);
+
 /* The last writer closed the file: its writeback starts, nobody waits. */
 void weft_io_close(struct inode *inode);
 

@@ -102,9 +102,6 @@ bool weft_dir_answer_stale(struct inode *dir, const struct weft_request *req);
 int weft_symlink_set(struct inode *inode, const struct nlattr *target);
 
 
-/* --- ioctl.c */
-long weft_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-
 /*
  * --- seal.c: names and targets of an encrypted volume, as the metadata service has them; of others they are what they are
  */
