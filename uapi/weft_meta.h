@@ -7,6 +7,7 @@
  *
  *   table        key                                              value
  *   STATE        mgrp u8 | what u8                                weft_m_cluster + name, weft_m_applied, weft_m_counters
+ *                mgrp u8 | KEYS u8 | volume u64                   a key file: weft_key.h
  *   INODE        mgrp u8 | volume u64 | ino u64                   weft_m_inode
  *   INLINE       mgrp u8 | volume u64 | ino u64                   content of a small file, or a symbolic link's target
  *   DIRENT       mgrp u8 | volume u64 | dir u64 | position u64    weft_m_dirent + name
@@ -41,6 +42,7 @@
  *   level 3  a volume counts its compressed chunks, while it has some
  *   level 4  directories and files may have policies of their own, which SETATTR sets and CREATE inherits; those of volumes
  *            may be changed
+ *   level 5  a volume may be encrypted, and then has a key file
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -48,7 +50,7 @@
 #include "weft_payload.h"
 
 #define WEFT_META_FORMAT 1
-#define WEFT_META_LEVEL  4 /* feature level: of entries and of the cluster */
+#define WEFT_META_LEVEL  5 /* feature level: of entries and of the cluster */
 
 enum weft_m_table {
 	WEFT_MT_STATE = 0,
@@ -80,6 +82,7 @@ enum weft_m_state {
 	WEFT_MS_CLUSTER = 1,
 	WEFT_MS_APPLIED = 2,
 	WEFT_MS_COUNTERS = 3,
+	WEFT_MS_KEYS = 4,
 };
 
 struct weft_m_cluster {
@@ -299,6 +302,7 @@ enum weft_m_entry_type {
 	WEFT_ME_DELETING = 12,     /* weft_e_chunks */
 	WEFT_ME_DELETED = 13,      /* weft_e_chunks */
 	WEFT_ME_VOLUME_SET = 20,   /* weft_e_volume_set */
+	WEFT_ME_KEYS_SET = 22,     /* weft_e_keys + key file */
 };
 
 struct weft_m_entry {
@@ -473,5 +477,13 @@ struct weft_e_chunks {
 	/* count * struct weft_e_chunk */
 };
 WEFT_ASSERT_SIZE(weft_e_chunks, 8);
+
+/* A new key file of a volume. The first one makes it an encrypted volume: only one without files may become that. */
+struct weft_e_keys {
+	__le64 volume;
+	__le32 len;
+	__le32 reserved;
+};
+WEFT_ASSERT_SIZE(weft_e_keys, 16);
 
 #endif /* _UAPI_WEFT_META_H */

@@ -445,6 +445,8 @@ static const struct {
 	{ "session list", cmd_session_list },
 	{ "session end", cmd_session_end },
 	{ "monitor", cmd_monitor },
+	{ "key get", meta_admin_key_get },
+	{ "key set", meta_admin_key_set },
 };
 
 void meta_run_admin(struct meta_brain *brain, struct meta_op *op)

@@ -221,6 +221,8 @@ static int dispatch(struct meta_state *state, const struct meta_entry *entry,
 		return meta_apply_deleting(state, entry, outcome);
 	case WEFT_ME_DELETED:
 		return meta_apply_deleted(state, entry, outcome);
+	case WEFT_ME_KEYS_SET:
+		return meta_apply_keys_set(state, entry, outcome);
 	}
 	log_error("the log holds an entry of type %u, which this version does not know",
 		  entry->type);

@@ -445,11 +445,27 @@ static int note_done(struct commit *commit)
 	return meta_session_put(&commit->apply->state->txn, session);
 }
 
+/* Into an encrypted volume nothing goes that is not sealed. */
+static bool sealed_as_due(const struct commit *commit)
+{
+	const u8 *at = commit->chunks;
+	const struct weft_chunk_new *chunk;
+
+	for (u32 i = 0; commit->apply->volume.head.info.cipher && i < commit->n_chunks; i++) {
+		chunk = next_chunk(commit, &at);
+		if (chunk && chunk->cipher == WEFT_CIPHER_NONE)
+			return false;
+	}
+	return true;
+}
+
 static int first_step(struct commit *commit)
 {
 	struct meta_apply *apply = commit->apply;
 	int ret;
 
+	if (!sealed_as_due(commit))
+		return WEFT_ST_INVAL;
 	ret = check_chunks(commit, true);
 	if (ret)
 		return ret;

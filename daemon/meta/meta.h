@@ -435,6 +435,13 @@ int meta_commit_abandon(struct meta_state *state, const struct meta_slot *slot);
 
 int meta_apply_cluster_init(struct meta_state *state, const struct meta_entry *entry,
 			    struct meta_outcome *outcome);
+/* keys.c */
+int meta_apply_keys_set(struct meta_state *state, const struct meta_entry *entry,
+			struct meta_outcome *outcome);
+/* The volume's key file: -ENOENT if it is not encrypted. @max: WEFT_KEY_FILE_MAX */
+int meta_keys_get(struct meta_txn *txn, u8 mgrp, u64 volume, void *file, size_t max, size_t *len);
+/* NULL, or what is wrong with a key file that is to become the volume's. */
+const char *meta_keys_wrong(const u8 uuid[16], const void *file, size_t len);
 int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry,
 			     struct meta_outcome *outcome);
 int meta_apply_volume_set(struct meta_state *state, const struct meta_entry *entry,

@@ -307,6 +307,8 @@ void meta_admin_volume_set(struct meta_brain *brain, struct meta_op *op, json_t 
 void meta_admin_answer(struct meta_op *op, json_t *json);
 /* What "volume show" says. */
 json_t *meta_admin_volume(struct meta_brain *brain, const struct cat_volume *volume);
+void meta_admin_key_get(struct meta_brain *brain, struct meta_op *op, json_t *args);
+void meta_admin_key_set(struct meta_brain *brain, struct meta_op *op, json_t *args);
 void meta_run_admin(struct meta_brain *brain, struct meta_op *op);
 json_t *meta_status(struct meta_brain *brain);
 /* statfs of a volume; also what `volume list` shows. */

@@ -8,7 +8,7 @@
 
 static const struct command *const commands[] = {
 	&cmd_up, &cmd_down, &cmd_status, &cmd_ps, &cmd_host, &cmd_store, &cmd_volume, &cmd_group,
-	&cmd_session, &cmd_monitor, &cmd_chunk,
+	&cmd_session, &cmd_monitor, &cmd_chunk, &cmd_key,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

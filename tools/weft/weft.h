@@ -32,7 +32,7 @@ struct command {
 };
 
 extern const struct command cmd_up, cmd_down, cmd_status, cmd_ps, cmd_host, cmd_store, cmd_volume, cmd_group, cmd_session,
-	cmd_monitor, cmd_chunk;
+	cmd_monitor, cmd_chunk, cmd_key;
 
 /* "weft: ..." on stderr; returns 1. */
 __attribute__((format(printf, 1, 2))) int fail(const char *fmt, ...);
