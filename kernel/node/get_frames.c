@@ -27,12 +27,20 @@ bool weft_get_is_packed(const struct weft_get_job *job)
 	return weft_header_has_frames(job->get->chunk->codec, job->get->chunk->cipher);
 }
 
-static int sealed_readable(struct weft_mount *mount)
+/* Without the key nothing has to be fetched to find out that it is of no use. */
+static int sealed_readable(const struct weft_get_job *job)
 {
-	struct weft_crypt *crypt = weft_crypt_get(mount);
+	const struct weft_get *get = job->get;
+	struct weft_crypt *crypt = weft_crypt_get(job->mount);
+	bool readable = crypt && weft_crypt_key(crypt, get->chunk->key_id);
 
+	if (crypt && !readable)
+		weft_event(job->cluster, WEFT_EVENT_READ_FAILED, job->mount->session, get->ino, get->file_offset,
+			   get->chunk->group,
+			   "inode %llu has a chunk %llu:%llu that is sealed by key %u, which this host has not: load the volume's keys again by 'weft key load'",
+			   get->ino, get->chunk->group, get->chunk->number, get->chunk->key_id);
 	weft_crypt_put(crypt);
-	return crypt ? 0 : -ENOKEY;
+	return readable ? 0 : -ENOKEY;
 }
 
 /* The volume's cipher is what the mount knows, not what a daemon says of a chunk. */
@@ -43,7 +51,7 @@ int weft_get_cipher_check(const struct weft_get_job *job)
 	bool sealed = chunk->cipher != WEFT_CIPHER_NONE;
 
 	if (sealed == job->mount->crypt.encrypted)
-		return sealed ? sealed_readable(job->mount) : 0;
+		return sealed ? sealed_readable(job) : 0;
 	weft_event(job->cluster, WEFT_EVENT_READ_FAILED, job->mount->session, get->ino, get->file_offset, chunk->group,
 		   "inode %llu has a chunk %llu:%llu that is %s, in a volume that is %s: it is not used",
 		   get->ino, chunk->group, chunk->number, sealed ? "sealed" : "not sealed",
