@@ -111,6 +111,18 @@ void fake_meta_free(struct fake_meta *meta);
 /* What a well-behaved service answers: returns the status, fills payload. */
 uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req,
 			  struct fake_payload *payload);
+/*
+ * From the next MOUNT on the volume has this cipher, and inline content of so many bytes; both as
+ * they are said, whether that makes sense or not.
+ */
+void fake_meta_cipher(struct fake_meta *meta, uint32_t cipher, uint32_t inline_max);
+/*
+ * From now on EXTENTS says that all of a file is in one chunk of 64 KiB, raw, of a group that nobody
+ * knows, sealed by that key; 0: not sealed.
+ */
+void fake_meta_chunk(struct fake_meta *meta, uint32_t key_id);
+/* From now on EXTENTS says that the file is inline, and has this one byte. */
+void fake_meta_inline(struct fake_meta *meta);
 /* FORGETs that came for unlinked inodes */
 uint64_t fake_meta_forgotten(const struct fake_meta *meta);
 unsigned int fake_meta_sessions(const struct fake_meta *meta); /* open now */

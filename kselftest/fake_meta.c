@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A metadata service in memory: one volume with directories, files with inline content, links. No
- * chunks: requests for groups are answered with NO_GROUP. It trusts the kernel; tables are small
- * and searched from end to end.
+ * chunks but one that it may claim: requests for groups are answered with NO_GROUP. It trusts the
+ * kernel; tables are small and searched from end to end.
  */
 #include "fake.h"
 
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define META_INLINE_MAX 2000
+#define META_CHUNK_LEN  65536u
 
 struct meta_name {
 	struct meta_name *next;
@@ -38,7 +39,12 @@ struct fake_meta {
 	uint64_t last_session;
 	unsigned int sessions;
 	uint64_t *open; /* numbers of the sessions */
+	uint32_t cipher, inline_max;
+	_Atomic int claim; /* what EXTENTS says: CLAIM_*, or a chunk's key */
 };
+
+#define CLAIM_NOTHING (-1)
+#define CLAIM_INLINE  (-2)
 
 static struct meta_inode *inode_of(const struct fake_meta *meta, uint64_t ino)
 {
@@ -173,7 +179,8 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 		.chunk_min = htole32(1 << 20),
 		.chunk_max = htole32(1 << 20),
 		.ec_min = htole32(65536),
-		.inline_max = htole32(META_INLINE_MAX),
+		.inline_max = htole32(meta->inline_max),
+		.cipher = htole32(meta->cipher),
 		.incarnation = htole32(1),
 	};
 	uint64_t session = htole64(++meta->last_session);
@@ -496,6 +503,32 @@ static uint32_t answer_clone(struct fake_meta *meta, const struct fake_request *
 	return WEFT_ST_OK;
 }
 
+static void add_chunk(struct fake_payload *payload, uint32_t key_id)
+{
+	uint32_t stored = META_CHUNK_LEN + (key_id ? 16 : 0);
+	struct weft_chunk_info info = {
+		.group = htole64(5),
+		.number = htole64(1),
+		.sid = { htole64(1), htole64(1) },
+		.plain_len = htole32(META_CHUNK_LEN),
+		.stored_len = htole32(stored),
+		.shard_len = htole32(((stored + 1) / 2 + WEFT_SHARD_ALIGN_ONE - 1) / WEFT_SHARD_ALIGN_ONE *
+				     WEFT_SHARD_ALIGN_ONE),
+		.key_id = htole32(key_id),
+		.cipher = key_id ? WEFT_CIPHER_AES256_GCM : WEFT_CIPHER_NONE,
+		.k = 2,
+		.m = 1,
+	};
+	struct weft_extent extent = {
+		.length = htole64(META_CHUNK_LEN),
+		.group = info.group,
+		.number = info.number,
+	};
+
+	fake_attr(payload, WEFT_P_CHUNK, &info, sizeof(info));
+	fake_attr(payload, WEFT_P_EXTENTS, &extent, sizeof(extent));
+}
+
 static uint32_t answer_extents(struct fake_meta *meta, const struct fake_request *req,
 			       struct fake_payload *payload)
 {
@@ -504,7 +537,11 @@ static uint32_t answer_extents(struct fake_meta *meta, const struct fake_request
 
 	if (!inode)
 		return WEFT_ST_STALE;
-	if (inode->data_len)
+	if (meta->claim >= 0)
+		add_chunk(payload, meta->claim);
+	else if (meta->claim == CLAIM_INLINE)
+		fake_attr(payload, WEFT_P_DATA, "x", 1);
+	else if (inode->data_len)
 		fake_attr(payload, WEFT_P_DATA, inode->data, inode->data_len);
 	next = htole64(next);
 	fake_attr(payload, WEFT_P_NEXT, &next, sizeof(next));
@@ -589,6 +626,8 @@ struct fake_meta *fake_meta_new(void)
 	struct fake_meta *meta = calloc(1, sizeof(*meta));
 
 	meta->n_inodes = 2;
+	meta->inline_max = META_INLINE_MAX;
+	meta->claim = CLAIM_NOTHING;
 	/* Different in each process, so that what is left of another service is recognised. */
 	meta->last_session = (uint64_t)getpid() << 32;
 	meta->inodes = calloc(2, sizeof(*meta->inodes));
@@ -603,6 +642,22 @@ void fake_meta_free(struct fake_meta *meta)
 	free(meta->inodes);
 	free(meta->open);
 	free(meta);
+}
+
+void fake_meta_cipher(struct fake_meta *meta, uint32_t cipher, uint32_t inline_max)
+{
+	meta->cipher = cipher;
+	meta->inline_max = inline_max;
+}
+
+void fake_meta_chunk(struct fake_meta *meta, uint32_t key_id)
+{
+	meta->claim = key_id;
+}
+
+void fake_meta_inline(struct fake_meta *meta)
+{
+	meta->claim = CLAIM_INLINE;
 }
 
 uint64_t fake_meta_forgotten(const struct fake_meta *meta)
