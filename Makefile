@@ -36,8 +36,8 @@ PURE_SRC := $(wildcard kernel/ec/*.c kernel/ec/x86/*.c kernel/chunk/x86/*.c) \
 
 DAEMON_SRC := $(wildcard daemon/main.c daemon/*/*.c)
 WEFT_SRC := $(wildcard tools/weft/*.c)
-# The reader of chunks: weft, its unit test and its fuzz target link it.
-CHUNK_SRC := $(wildcard tools/chunk/*.c)
+# The readers of chunks and of key files: weft, their unit tests and their fuzz targets link them.
+CHUNK_SRC := $(wildcard tools/chunk/*.c tools/key/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SIM_SRC := $(wildcard tests/sim/sim_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)

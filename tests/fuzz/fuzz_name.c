@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Names of encrypted volumes as a metadata service may answer them, and as programs may ask for them; key files as an
- * administrator's host may send them. The first byte says which.
+ * administrator's host may send them to the service, and the service to it. The first byte says which.
  */
 #include <stdlib.h>
 
 #include "crypt/name.h"
 #include "meta/meta.h"
+#include "tools/key/keyfile.h"
 #include "weft_key.h"
 
 #define require(what) do { if (!(what)) abort(); } while (0)
@@ -50,7 +51,16 @@ static void bare_name(const u8 *data, size_t size)
 static void key_file(const u8 *data, size_t size)
 {
 	static const u8 uuid[16];
+	u8 again[WEFT_KEY_FILE_MAX];
+	struct keyfile file;
 
+	if (!keyfile_decode(&file, data, size)) {
+		require(size <= sizeof(again));
+		require(keyfile_encode(&file, again) == size);
+		/* All but the generation. */
+		memcpy(again + offsetof(struct weft_key_file, generation), data + offsetof(struct weft_key_file, generation), 8);
+		require(!memcmp(again, data, size));
+	}
 	if (!meta_keys_wrong(uuid, data, size))
 		require(size <= WEFT_KEY_FILE_MAX && size >= sizeof(struct weft_key_file));
 }

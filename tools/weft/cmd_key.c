@@ -17,8 +17,8 @@
 
 #include <sodium.h>
 
-#include "keyfile.h"
 #include "keyring.h"
+#include "tools/key/keyfile.h"
 #include "weft.h"
 
 #define SECRET_MAX 4096u
@@ -551,7 +551,8 @@ static int parse(struct key_args *args, int argc, char **argv)
 			return usage_error(&cmd_key);
 		}
 	}
-	if (!args->cost.passes || args->cost.passes > 100 || args->cost.kib < COST_KIB_MIN || args->cost.kib > 4u << 20)
+	if (!args->cost.passes || args->cost.passes > KEYFILE_PASSES_MAX || args->cost.kib < COST_KIB_MIN ||
+	    args->cost.kib > KEYFILE_KIB_MAX)
 		return fail("--kdf-passes is 1 to 100, --kdf-memory 8 to 4096 MiB");
 	return 0;
 }

@@ -99,6 +99,30 @@ int keyfile_init(struct keyfile *file, const uint8_t volume[16])
 	return add_key(file);
 }
 
+/* What a passphrase is tried on, and what would make no keys of it. */
+static bool slots_sound(const struct keyfile *file)
+{
+	for (unsigned int i = 0; i < slots_of(file); i++) {
+		const struct weft_key_slot *slot = &file->slots[i];
+
+		if (!slot->number || le32_to_cpu(slot->passes) > KEYFILE_PASSES_MAX || le32_to_cpu(slot->kib) > KEYFILE_KIB_MAX)
+			return false;
+	}
+	return true;
+}
+
+static bool keys_sound(const struct keyfile *file)
+{
+	uint32_t last = 0;
+
+	for (unsigned int i = 0; i < keys_of(file); i++) {
+		if (le32_to_cpu(file->keys[i].id) <= last)
+			return false;
+		last = le32_to_cpu(file->keys[i].id);
+	}
+	return last == le32_to_cpu(file->head.newest) && last < UINT32_MAX;
+}
+
 int keyfile_decode(struct keyfile *file, const uint8_t *bytes, size_t len)
 {
 	size_t slots, keys;
@@ -110,12 +134,12 @@ int keyfile_decode(struct keyfile *file, const uint8_t *bytes, size_t len)
 	slots = slots_of(file) * sizeof(file->slots[0]);
 	keys = keys_of(file) * sizeof(file->keys[0]);
 	if (le32_to_cpu(file->head.magic) != WEFT_KEY_FILE_MAGIC ||
-	    le16_to_cpu(file->head.version) != WEFT_KEY_FILE_VERSION || slots > sizeof(file->slots) ||
+	    le16_to_cpu(file->head.version) != WEFT_KEY_FILE_VERSION || file->head.reserved || slots > sizeof(file->slots) ||
 	    !keys || keys > sizeof(file->keys) || len != sizeof(file->head) + slots + keys)
 		return -EBADMSG;
 	memcpy(file->slots, bytes + sizeof(file->head), slots);
 	memcpy(file->keys, bytes + sizeof(file->head) + slots, keys);
-	return 0;
+	return slots_sound(file) && keys_sound(file) ? 0 : -EBADMSG;
 }
 
 size_t keyfile_encode(struct keyfile *file, uint8_t *bytes)

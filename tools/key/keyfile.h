@@ -28,9 +28,13 @@ struct keyfile_cost {
 	uint32_t kib;
 };
 
+/* What Argon2id may cost: a file that asks for more would only keep whoever opens it busy. */
+#define KEYFILE_PASSES_MAX 100u
+#define KEYFILE_KIB_MAX    (4u << 20)
+
 /* A new one without slots, with one volume key, opened. */
 int keyfile_init(struct keyfile *file, const uint8_t volume[16]);
-/* -EBADMSG: no key file of this version. */
+/* The metadata service may send anything. -EBADMSG: no key file of this version. */
 int keyfile_decode(struct keyfile *file, const uint8_t *bytes, size_t len);
 /* For the metadata service: the generation grows. @bytes has room for WEFT_KEY_FILE_MAX. Returns the length. */
 size_t keyfile_encode(struct keyfile *file, uint8_t *bytes);
