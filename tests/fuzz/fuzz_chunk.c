@@ -8,6 +8,7 @@
 
 #include "kernel/chunk/crc32c.h"
 #include "kernel/chunk/crctable.h"
+#include "kernel/crypt/derive.h"
 #include "store/segment.h"
 #include "tools/chunk/chunk.h"
 
@@ -66,8 +67,10 @@ static void segment_sign(u8 *bytes, size_t len, u64 id)
 	}
 }
 
-static void decode(const struct chunk_shard *shards, size_t n)
+/* With the key of the input that is sealed, and without one. */
+static void decode(const struct chunk_shard *shards, size_t n, bool with_key)
 {
+	struct chunk_keys key = { .n = 1, .keys[0] = { .id = 9 } };
 	struct chunk_error error = { "" };
 	u32 len = n ? shards[0].info.plain_len : 0, used;
 	u8 *plain;
@@ -76,7 +79,8 @@ static void decode(const struct chunk_shard *shards, size_t n)
 		return;
 	plain = malloc(len);
 	require(plain);
-	if (chunk_decode(shards, n, plain, &used, &error))
+	weft_derive_root((const u8 *)"volume of a test", (const u8 *)"a volume key, thirty-two bytes..", key.keys[0].root);
+	if (chunk_decode(shards, n, with_key ? &key : NULL, plain, &used, &error))
 		require(error.text[0]);
 	else
 		require(hweight32(used) >= shards[0].info.k);
@@ -103,7 +107,8 @@ static void segment_read(u8 *bytes, size_t len, bool sign)
 		if (n < WEFT_SHARDS_MAX && (!n || chunk_same(&shards[0], &record.shard)))
 			shards[n++] = record.shard;
 	}
-	decode(shards, n);
+	decode(shards, n, false);
+	decode(shards, n, true);
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -123,7 +128,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (chunk_shard_file(&shard, bytes, size - 1, &why))
 		require(why);
 	else
-		decode(&shard, 1);
+		decode(&shard, 1, true);
 	free(bytes);
 	return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* chunk_fixture.c - chunks as a writer makes them. See chunk_fixture.h. */
 #include <lz4.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -9,6 +10,7 @@
 #include "chunk_fixture.h"
 #include "kernel/chunk/crctable.h"
 #include "kernel/chunk/frames.h"
+#include "kernel/crypt/frame.h"
 #include "kernel/ec/ec.h"
 #include "store/segment.h"
 
@@ -65,6 +67,29 @@ static void stored_make(struct chunk_made *made)
 	info->stored_len = at;
 }
 
+static void stored_seal(struct chunk_made *made)
+{
+	struct weft_shard_info *info = &made->info;
+	struct weft_seal seal = { .session = info->seal_session, .counter = info->seal_counter };
+	u8 root[WEFT_KEY_LEN], key[WEFT_KEY_LEN], nonce[WEFT_NONCE_LEN];
+	struct weft_frame_ad ad;
+	u32 at = 0;
+
+	memcpy(seal.salt, info->salt, sizeof(seal.salt));
+	weft_derive_root((const u8 *)CHUNK_UUID, (const u8 *)CHUNK_KEY, root);
+	weft_derive_frame_key(root, seal.session, seal.counter, key);
+	for (u32 i = 0; i < weft_frame_count(info->plain_len); i++) {
+		u8 *frame = made->stored + at;
+		u32 end = le32_to_cpu(made->ends[i]);
+
+		weft_frame_nonce(&seal, i, nonce);
+		weft_frame_ad(&seal, i, info->plain_len, info->codec, info->key_id, &ad);
+		crypto_aead_aes256gcm_encrypt(frame, NULL, frame, end - at - WEFT_CIPHER_TAG, (const u8 *)&ad, sizeof(ad), NULL,
+					      nonce, key);
+		at = end;
+	}
+}
+
 void chunk_make_again(struct chunk_made *made)
 {
 	struct weft_shard_info *info = &made->info;
@@ -88,11 +113,12 @@ void chunk_make_again(struct chunk_made *made)
 	info->header_len = weft_header_len(info->plain_len, info->codec, info->cipher);
 }
 
-void chunk_make(struct chunk_made *made)
+bool chunk_make(struct chunk_made *made)
 {
 	struct weft_shard_info *info = &made->info;
 	size_t room = info->plain_len + (size_t)WEFT_SHARDS_MAX * WEFT_SHARD_ALIGN +
 		      WEFT_CIPHER_TAG * WEFT_CHUNK_MAX / WEFT_FRAME_SIZE;
+	bool sealable;
 
 	made->plain = malloc(info->plain_len);
 	made->stored = calloc(1, room);
@@ -106,11 +132,19 @@ void chunk_make(struct chunk_made *made)
 	info->volume = 1;
 	info->ino = CHUNK_INO;
 	info->file_offset = 4096 * info->sid_counter;
-	info->key_id = info->cipher ? 9 : 0;
-	info->seal_counter = info->cipher ? 1 : 0;
+	if (info->cipher) {
+		info->key_id = CHUNK_KEY_ID;
+		info->seal_session = CHUNK_SESSION;
+		info->seal_counter = 1000 + info->sid_counter;
+		memcpy(info->salt, "saltsalt", sizeof(info->salt));
+	}
 	content_fill(made->plain, info->plain_len);
 	stored_make(made);
+	sealable = !info->cipher || (sodium_init() >= 0 && crypto_aead_aes256gcm_is_available());
+	if (info->cipher && sealable)
+		stored_seal(made);
 	chunk_make_again(made);
+	return sealable;
 }
 
 void chunk_free(struct chunk_made *made)

@@ -3,6 +3,7 @@
 #ifndef WEFT_TESTS_UNIT_CHUNK_FIXTURE_H
 #define WEFT_TESTS_UNIT_CHUNK_FIXTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernel/chunk/header.h"
@@ -21,9 +22,15 @@ struct chunk_made {
 #define CHUNK_SESSION 0x1122
 #define CHUNK_GROUP   5
 #define CHUNK_INO     77
+#define CHUNK_KEY_ID  9
+#define CHUNK_KEY     "a volume key, thirty-two bytes.."
+#define CHUNK_UUID    "volume of a test"
 
-/* Content of which some frames shrink and others do not. A cipher only makes frames longer: nothing is encrypted. */
-void chunk_make(struct chunk_made *made);
+/*
+ * Content of which some frames shrink and others do not. With a cipher it is sealed by key 9 of a volume, CHUNK_KEY and
+ * CHUNK_UUID. False: this processor cannot.
+ */
+bool chunk_make(struct chunk_made *made);
 /* Parity, headers and CRCs anew: .stored, .ends or .info were changed. */
 void chunk_make_again(struct chunk_made *made);
 void chunk_free(struct chunk_made *made);

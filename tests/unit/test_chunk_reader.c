@@ -18,6 +18,7 @@
 #include "chunk_fixture.h"
 #include "kernel/chunk/crctable.h"
 #include "tools/chunk/chunk.h"
+#include "uapi/weft_key.h"
 #include "uapi/weft_store.h"
 
 static struct chunk_made made;
@@ -25,9 +26,10 @@ static struct chunk_shard shards[WEFT_SHARDS_MAX];
 static u8 *files[WEFT_SHARDS_MAX];
 static size_t lens[WEFT_SHARDS_MAX];
 static struct chunk_error error;
+static const struct chunk_keys *keys; /* what decode() is given */
 static const char *why;
 
-static void make(unsigned int k, unsigned int m, u8 codec, u32 plain_len, u8 cipher)
+static bool make(unsigned int k, unsigned int m, u8 codec, u32 plain_len, u8 cipher)
 {
 	made = (struct chunk_made){ .info = { .k = (u8)k,
 					      .m = (u8)m,
@@ -35,7 +37,7 @@ static void make(unsigned int k, unsigned int m, u8 codec, u32 plain_len, u8 cip
 					      .cipher = cipher,
 					      .plain_len = plain_len,
 					      .sid_counter = 1 } };
-	chunk_make(&made);
+	return chunk_make(&made);
 }
 
 /* The shards in `have`, through their files, which stay until drop(). */
@@ -63,7 +65,7 @@ static int decode(size_t n)
 {
 	u8 *plain = malloc(made.info.plain_len);
 	u32 used;
-	int err = chunk_decode(shards, n, plain, &used, &error);
+	int err = chunk_decode(shards, n, keys, plain, &used, &error);
 
 	if (!err)
 		assert_memory_equal(plain, made.plain, made.info.plain_len);
@@ -183,7 +185,94 @@ static void shards_of_two_chunks(void **state)
 	chunk_free(&made);
 }
 
-static void encrypted_chunks_are_refused(void **state)
+/* Keys as a key file has them; the chunks' is the second. */
+static struct chunk_keys volume_keys(const char *uuid, const char *key)
+{
+	static struct {
+		struct weft_key_ring head;
+		struct weft_key_plain keys[2];
+	} ring;
+	struct chunk_keys made_of;
+
+	ring.head.keys = htole32(2);
+	memcpy(ring.head.volume, uuid, 16);
+	ring.keys[0].id = htole32(CHUNK_KEY_ID - 1);
+	ring.keys[1].id = htole32(CHUNK_KEY_ID);
+	memcpy(ring.keys[1].key, key, sizeof(ring.keys[1].key));
+	chunk_keys_make(&made_of, &ring.head);
+	return made_of;
+}
+
+static void encrypted_chunks_open_with_their_key(void **state)
+{
+	static const u8 codecs[] = { WEFT_CODEC_RAW, WEFT_CODEC_ZSTD, WEFT_CODEC_LZ4, WEFT_CODEC_DEFLATE };
+	static const u32 plain_lens[] = { 1, 4096, 131072, 131073, 700001 };
+	struct chunk_keys right = volume_keys(CHUNK_UUID, CHUNK_KEY);
+	bool sealed = true;
+	size_t n;
+
+	(void)state;
+	keys = &right;
+	for (size_t i = 0; i < sizeof(codecs) && sealed; i++) {
+		for (size_t j = 0; j < sizeof(plain_lens) / sizeof(*plain_lens) && sealed; j++) {
+			sealed = make(3, 2, codecs[i], plain_lens[j], WEFT_CIPHER_AES256_GCM);
+			n = load(0x16);
+			assert_int_equal(decode(n), sealed ? 0 : -EOPNOTSUPP);
+			drop(n);
+			chunk_free(&made);
+		}
+	}
+	keys = NULL;
+	if (!sealed)
+		skip();
+}
+
+/* Another key, another volume's, or not what was sealed: no byte of it comes out. */
+static void encrypted_chunks_open_with_nothing_else(void **state)
+{
+	struct chunk_keys right = volume_keys(CHUNK_UUID, CHUNK_KEY);
+	struct chunk_keys other[] = { volume_keys("another volume's", CHUNK_KEY),
+				      volume_keys(CHUNK_UUID, "another key of thirty-two bytes.") };
+	size_t n;
+
+	(void)state;
+	if (!make(3, 2, WEFT_CODEC_ZSTD, 300000, WEFT_CIPHER_AES256_GCM)) {
+		chunk_free(&made);
+		skip();
+	}
+	for (size_t i = 0; i < 2; i++) {
+		keys = &other[i];
+		n = load(0x16);
+		assert_int_equal(decode(n), -EBADMSG);
+		assert_non_null(strstr(error.text, "frame 0 has right checksums, but key 9"));
+		drop(n);
+	}
+	other[0] = right;
+	other[0].n = 1;
+	keys = &other[0];
+	n = load(0x16);
+	assert_int_equal(decode(n), -ENOKEY);
+	assert_string_equal(error.text, "it is encrypted with key 9, which is not in the key file: save that again");
+	drop(n);
+	keys = &right;
+	made.stored[le32toh(made.ends[1])] ^= 1;
+	chunk_make_again(&made);
+	n = load(0x16);
+	assert_int_equal(decode(n), -EBADMSG);
+	assert_non_null(strstr(error.text, "its frame 2 has right checksums, but key 9"));
+	drop(n);
+	made.stored[le32toh(made.ends[1])] ^= 1;
+	/* The same bytes, said to be of another seal. */
+	made.info.seal_counter++;
+	chunk_make_again(&made);
+	n = load(0x16);
+	assert_int_equal(decode(n), -EBADMSG);
+	drop(n);
+	keys = NULL;
+	chunk_free(&made);
+}
+
+static void encrypted_chunks_are_refused_without_keys(void **state)
 {
 	size_t n;
 
@@ -192,7 +281,7 @@ static void encrypted_chunks_are_refused(void **state)
 	n = load(all_of(&made));
 	assert_int_equal(decode(n), -ENOKEY);
 	assert_string_equal(error.text,
-			    "it is encrypted with key 9, and there are no keys here; read it through a mount");
+			    "it is encrypted with key 9: name its volume's key file with --key-file ('weft key save' writes it)");
 	drop(n);
 	chunk_free(&made);
 }
@@ -401,7 +490,9 @@ int main(void)
 		cmocka_unit_test(sound_blocks_of_damaged_shards),
 		cmocka_unit_test(files_that_were_cut_short),
 		cmocka_unit_test(shards_of_two_chunks),
-		cmocka_unit_test(encrypted_chunks_are_refused),
+		cmocka_unit_test(encrypted_chunks_open_with_their_key),
+		cmocka_unit_test(encrypted_chunks_open_with_nothing_else),
+		cmocka_unit_test(encrypted_chunks_are_refused_without_keys),
 		cmocka_unit_test(frames_that_lie),
 		cmocka_unit_test(records_of_a_segment),
 		cmocka_unit_test(stores_are_searched),

@@ -2,7 +2,7 @@
 /*
  * chunk.h - a reader of chunks from what stores leave on their disks; needs neither daemon nor module nor metadata
  *
- *      paths --find.c--> where shards are --shard.c--> shards --decode.c--> stored form, from any k --codec.c--> plaintext
+ *      paths --find.c--> where shards are --shard.c--> shards --decode.c--> stored form, from any k --seal.c, codec.c--> plaintext
  *
  * Written from docs/formats.md. Only find.c does I/O; the others take bytes, believe nothing, and touch nothing
  * outside. The geometry, the checks of headers and the Reed-Solomon code are the module's own files.
@@ -57,6 +57,27 @@ bool chunk_segment_next(const u8 *bytes, size_t len, u64 id, size_t *pos, struct
 /* The record at `offset`. */
 bool chunk_segment_at(const u8 *bytes, size_t len, u64 id, u32 offset, struct chunk_record *record);
 
+/* --- seal.c ------------------------------------------------------------------------------------------------------- */
+
+struct weft_key_ring;
+
+/* What the keys of a volume are for: the root of each, by its id. */
+struct chunk_keys {
+	unsigned int n;
+	struct {
+		u32 id;
+		u8 root[32];
+	} keys[32];
+};
+
+/* From what an opened key file gives. The caller wipes them. */
+void chunk_keys_make(struct chunk_keys *keys, const struct weft_key_ring *ring);
+
+/* The key of a chunk's frames. 0, -ENOKEY: it is none of these, -EOPNOTSUPP: this processor has no AES. */
+int chunk_seal_key(const struct chunk_keys *keys, const struct weft_shard_info *info, u8 key[32]);
+/* Frame number `frame`, len bytes with its tag, to len - 16 bytes at `to`. 0, or -EBADMSG. */
+int chunk_seal_open(const struct weft_shard_info *info, const u8 key[32], u32 frame, const u8 *from, u32 len, u8 *to);
+
 /* --- decode.c ----------------------------------------------------------------------------------------------------- */
 
 struct chunk_error {
@@ -68,13 +89,15 @@ struct chunk_error {
  * bytes is made of any k good blocks, so damaged shards help where they are sound. Several may have the same index.
  * *used: indexes of those that gave something. 0, or
  *   -EINVAL	they are not all of one chunk
- *   -ENOKEY	the chunk is encrypted
+ *   -ENOKEY	the chunk is encrypted, and keys is NULL or has not its key
+ *   -EOPNOTSUPP	the chunk is encrypted, and this processor has no AES
  *   -ENODATA	too few good blocks
- *   -EBADMSG	a frame is not what its codec makes
+ *   -EBADMSG	a frame is not what its codec, or its cipher, makes
  *   -ENOMEM
  * with a phrase in *error.
  */
-int chunk_decode(const struct chunk_shard *shards, size_t n, u8 *plain, u32 *used, struct chunk_error *error);
+int chunk_decode(const struct chunk_shard *shards, size_t n, const struct chunk_keys *keys, u8 *plain, u32 *used,
+		 struct chunk_error *error);
 
 /* --- codec.c ------------------------------------------------------------------------------------------------------ */
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "kernel/chunk/layout.h"
+#include "kernel/crypt/derive.h"
 #include "kernel/ec/ec.h"
 #include "tools/chunk/chunk.h"
 
@@ -90,44 +91,89 @@ static int column_decode(struct decoder *decoder, u32 block, struct chunk_error 
 	return 0;
 }
 
-static int frames_unpack(const struct weft_shard_info *info, const u8 *stored, u8 *plain, struct chunk_error *error)
+/*
+ * Frame number i, packed bytes at `from`: to its plaintext. key: NULL, or it is sealed, and opened is room for what the
+ * codec made.
+ */
+static int frame_unpack(const struct weft_shard_info *info, const u8 *key, u32 i, const u8 *from, u32 packed, u8 *opened, u8 *to,
+			struct chunk_error *error)
 {
-	for (u32 i = 0; i < info->frame_count; i++) {
-		u32 len = weft_frame_plain_len(info->plain_len, i), start, packed;
-		u8 *to = plain + i * WEFT_FRAME_SIZE;
+	u32 len = weft_frame_plain_len(info->plain_len, i);
 
-		weft_header_frame(info, i, &start, &packed);
-		if (packed == len)
-			memcpy(to, stored + start, len);
-		else if (chunk_unpack(info->codec, stored + start, packed, to, len))
-			return refuse(error, -EBADMSG, "its frame %u has right checksums but is not what %s makes", i,
-				      chunk_codec_name(info->codec));
+	if (key && chunk_seal_open(info, key, i, from, packed, opened))
+		return refuse(error, -EBADMSG,
+			      "its frame %u has right checksums, but key %u of this key file does not open it: is it the right volume's?", i,
+			      info->key_id);
+	if (key) {
+		from = opened;
+		packed -= WEFT_CIPHER_TAG;
 	}
+	if (packed == len)
+		memcpy(to, from, len);
+	else if (chunk_unpack(info->codec, from, packed, to, len))
+		return refuse(error, -EBADMSG, "its frame %u has right checksums but is not what %s makes", i,
+			      chunk_codec_name(info->codec));
 	return 0;
 }
 
-int chunk_decode(const struct chunk_shard *shards, size_t n, u8 *plain, u32 *used, struct chunk_error *error)
+static int frames_unpack(const struct weft_shard_info *info, const u8 *key, const u8 *stored, u8 *plain,
+			 struct chunk_error *error)
+{
+	u8 *opened = key ? malloc(WEFT_FRAME_SIZE) : NULL;
+	int err = 0;
+
+	if (key && !opened)
+		return refuse(error, -ENOMEM, "out of memory");
+	for (u32 i = 0; !err && i < info->frame_count; i++) {
+		u32 start, packed;
+
+		weft_header_frame(info, i, &start, &packed);
+		err = frame_unpack(info, key, i, stored + start, packed, opened, plain + i * WEFT_FRAME_SIZE, error);
+	}
+	free(opened);
+	return err;
+}
+
+/* Whether there is a key for it, before anything is done. */
+static int key_get(const struct weft_shard_info *info, const struct chunk_keys *keys, u8 key[32], struct chunk_error *error)
+{
+	int err = info->cipher == WEFT_CIPHER_NONE ? 0 : chunk_seal_key(keys, info, key);
+
+	if (err == -EOPNOTSUPP)
+		return refuse(error, err, "it is encrypted, and this machine's processor has no instructions for AES");
+	if (err && !keys)
+		return refuse(error, err,
+			      "it is encrypted with key %u: name its volume's key file with --key-file ('weft key save' writes it)",
+			      info->key_id);
+	if (err)
+		return refuse(error, err, "it is encrypted with key %u, which is not in the key file: save that again", info->key_id);
+	return 0;
+}
+
+int chunk_decode(const struct chunk_shard *shards, size_t n, const struct chunk_keys *keys, u8 *plain, u32 *used,
+		 struct chunk_error *error)
 {
 	struct decoder decoder = { .shards = shards, .n = n };
 	const struct weft_shard_info *info = &shards[0].info;
-	int err = 0;
+	u8 key[32];
+	int err;
 
 	for (size_t i = 1; i < n; i++)
 		if (!chunk_same(&shards[0], &shards[i]))
 			return refuse(error, -EINVAL, "the shards are not all of one chunk");
-	if (info->cipher != WEFT_CIPHER_NONE)
-		return refuse(error, -ENOKEY,
-			      "it is encrypted with key %u, and there are no keys here; read it through a mount",
-			      info->key_id);
+	err = key_get(info, keys, key, error);
+	if (err)
+		return err;
 	weft_ec_init(&decoder.ec, info->k, info->m);
 	decoder.stored = malloc((size_t)info->k * info->shard_len);
 	if (!decoder.stored)
-		return refuse(error, -ENOMEM, "out of memory");
+		err = refuse(error, -ENOMEM, "out of memory");
 	for (u32 block = 0; !err && block < weft_block_count(info->shard_len); block++)
 		err = column_decode(&decoder, block, error);
 	if (!err)
-		err = frames_unpack(info, decoder.stored, plain, error);
+		err = frames_unpack(info, info->cipher != WEFT_CIPHER_NONE ? key : NULL, decoder.stored, plain, error);
 	free(decoder.stored);
+	weft_wipe(key, sizeof(key));
 	*used = decoder.used;
 	return err;
 }

@@ -164,8 +164,14 @@ static int write_out(const char *path, const u8 *bytes, size_t len)
 	return 0;
 }
 
-static int decode_and_write(const struct options *options, struct chunk_shard *shards, size_t n,
-			    const struct chunk_place *places, const char *output)
+struct dump {
+	const struct options *options;
+	const char *id, *output;
+	const char *key_file, *secret_file;
+	struct chunk_keys *keys; /* NULL: none were given */
+};
+
+static int decode_and_write(const struct dump *dump, struct chunk_shard *shards, size_t n, const struct chunk_place *places)
 {
 	size_t agree = shards_agree(shards, n);
 	u32 len = shards[0].info.plain_len, used;
@@ -178,26 +184,26 @@ static int decode_and_write(const struct options *options, struct chunk_shard *s
 			n - agree, n);
 	if (!plain)
 		fail("out of memory");
-	else if (chunk_decode(shards, agree, plain, &used, &error))
+	else if (chunk_decode(shards, agree, dump->keys, plain, &used, &error))
 		fail("the chunk cannot be read: %s", error.text);
 	else
-		ret = write_out(output, plain, len);
-	if (!ret && output) {
+		ret = write_out(dump->output, plain, len);
+	if (!ret && dump->output) {
 		json_t *said = chunk_json(places, n, used);
 		const struct weft_shard_info *info = &shards[0].info;
 
-		if (options->json)
+		if (dump->options->json)
 			print_json(said);
 		else
 			printf("%u bytes of inode %lu from byte %lu on are in %s\n", len, (unsigned long)info->ino,
-			       (unsigned long)info->file_offset, output);
+			       (unsigned long)info->file_offset, dump->output);
 		json_decref(said);
 	}
 	free(plain);
 	return ret;
 }
 
-static int dump(const struct options *options, const struct chunk_place *places, size_t n, const char *output)
+static int dump_places(const struct dump *dump, const struct chunk_place *places, size_t n)
 {
 	struct chunk_shard *shards = calloc(n, sizeof(*shards));
 	u8 **bytes = calloc(n, sizeof(*bytes));
@@ -217,7 +223,7 @@ static int dump(const struct options *options, const struct chunk_place *places,
 			got++;
 	}
 	if (got)
-		ret = decode_and_write(options, shards, got, places, output);
+		ret = decode_and_write(dump, shards, got, places);
 	else
 		fail("none of its shards can be read");
 out:
@@ -228,32 +234,71 @@ out:
 	return ret;
 }
 
-static int run_dump(const struct options *options, int argc, char **argv)
+/* Find the chunk and write it. The keys, if any, are there. */
+static int dump_paths(const struct dump *dump, int n_paths, char **paths)
 {
-	static const struct option names[] = { { "chunk", required_argument, NULL, 'c' },
-					       { "output", required_argument, NULL, 'o' },
-					       { 0 } };
-	const char *id = NULL, *output = NULL;
 	const struct chunk_place *first;
 	struct chunk_places places;
 	size_t n;
-	int ret, option;
+	int ret = places_find(&places, n_paths, paths);
+
+	if (!ret) {
+		first = chunk_pick(&places, dump->id, &n);
+		ret = first ? dump_places(dump, first, n) : 1;
+	}
+	chunk_places_free(&places);
+	return ret;
+}
+
+static int dump_parse(struct dump *dump, int argc, char **argv)
+{
+	static const struct option names[] = { { "chunk", required_argument, NULL, 'c' },
+					       { "output", required_argument, NULL, 'o' },
+					       { "key-file", required_argument, NULL, 'k' },
+					       { "passphrase-file", required_argument, NULL, 'p' },
+					       { 0 } };
+	int option;
 
 	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-		if (option == '?')
+		switch (option) {
+		case 'c':
+			dump->id = optarg;
+			break;
+		case 'o':
+			dump->output = optarg;
+			break;
+		case 'k':
+			dump->key_file = optarg;
+			break;
+		case 'p':
+			dump->secret_file = optarg;
+			break;
+		default:
 			return usage_error(&cmd_chunk);
-		*(option == 'c' ? &id : &output) = optarg;
+		}
 	}
 	if (optind == argc)
 		return usage_error(&cmd_chunk);
-	if (!output && isatty(STDOUT_FILENO))
+	if (dump->secret_file && !dump->key_file)
+		return fail("--passphrase-file is for a key file: name that with --key-file");
+	if (!dump->output && isatty(STDOUT_FILENO))
 		return fail("this would write the chunk's bytes to a terminal: name a file with --output");
-	ret = places_find(&places, argc - optind, argv + optind);
-	if (!ret) {
-		first = chunk_pick(&places, id, &n);
-		ret = first ? dump(options, first, n, output) : 1;
+	return 0;
+}
+
+static int run_dump(const struct options *options, int argc, char **argv)
+{
+	struct dump dump = { .options = options };
+	struct chunk_keys keys;
+	int ret = dump_parse(&dump, argc, argv);
+
+	if (!ret && dump.key_file) {
+		ret = chunk_keys_read(dump.key_file, dump.secret_file, &keys);
+		dump.keys = &keys;
 	}
-	chunk_places_free(&places);
+	if (!ret)
+		ret = dump_paths(&dump, argc - optind, argv + optind);
+	explicit_bzero(&keys, sizeof(keys));
 	return ret;
 }
 
@@ -272,6 +317,7 @@ static int run(const struct options *options, int argc, char **argv)
 const struct command cmd_chunk = {
 	.name = "chunk",
 	.run = run,
-	.usage = "list PATH... | dump [--chunk ID] [--output FILE] PATH...",
+	.usage = "list PATH...\n"
+		 "                | dump [--chunk ID] [--output FILE] [--key-file FILE [--passphrase-file FILE]] PATH...",
 	.help = "what is in the shards of a stopped store",
 };

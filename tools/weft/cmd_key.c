@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * cmd_key.c - weft key: passphrases, keys in the kernel, rotation.
+ * cmd_key.c - weft key: keys of a volume, in its key file and in the kernel; rotation.
  *
  * Secrets are opened here and given to this host's kernel; to the metadata service goes only what is wrapped.
  */
@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,8 +19,6 @@
 #include "keyring.h"
 #include "tools/key/keyfile.h"
 #include "weft.h"
-
-#define SECRET_MAX 4096u
 
 /* Argon2id: what libsodium calls moderate, about half a second. */
 #define COST_PASSES  3u
@@ -33,15 +30,15 @@ struct key_args {
 	const char *volume;
 	const char *secret_file, *new_file; /* NULL: asked for */
 	struct keyfile_cost cost;
-	uint32_t slot;
+	const char *operand;                /* behind the volume */
 	bool no_recovery, force;
 };
 
 struct key_volume {
 	struct admin *admin;
 	char cluster[37], description[512];
-	uint8_t uuid[16];
-	bool encrypted;
+	uint8_t uuid[16], bytes[WEFT_KEY_FILE_MAX];
+	size_t len;             /* of the key file as the service has it; 0: not encrypted */
 	struct keyfile file;
 };
 
@@ -54,19 +51,19 @@ static bool unhex(const char *text, uint8_t *bytes, size_t max, size_t *len)
 
 static int volume_take(struct key_volume *volume, const struct key_args *args, const json_t *answer)
 {
-	uint8_t bytes[WEFT_KEY_FILE_MAX], cluster[16];
-	size_t len = 0, n = 0;
+	uint8_t cluster[16];
+	size_t n = 0;
 
 	if (!unhex(json_text(answer, "uuid"), volume->uuid, 16, &n) || n != 16 ||
 	    !unhex(json_text(answer, "cluster"), cluster, 16, &n) || n != 16 ||
-	    !unhex(json_text(answer, "keys"), bytes, sizeof(bytes), &len))
+	    !unhex(json_text(answer, "keys"), volume->bytes, sizeof(volume->bytes), &volume->len))
 		return fail("the metadata server's answer about the keys of %s makes no sense", args->volume);
 	for (unsigned int i = 0, at = 0; i < 16; i++)
 		at += (unsigned int)snprintf(volume->cluster + at, sizeof(volume->cluster) - at, "%s%02x",
 					     i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", cluster[i]);
 	keyring_description(volume->cluster, args->volume, volume->description, sizeof(volume->description));
-	volume->encrypted = len;
-	if (len && (keyfile_decode(&volume->file, bytes, len) || memcmp(volume->file.head.volume, volume->uuid, 16)))
+	if (volume->len && (keyfile_decode(&volume->file, volume->bytes, volume->len) ||
+			    memcmp(volume->file.head.volume, volume->uuid, 16)))
 		return fail("the key file of volume %s is damaged, or a newer weft wrote it", args->volume);
 	return 0;
 }
@@ -87,10 +84,10 @@ static int volume_open(struct key_volume *volume, const struct key_args *args, b
 	json_decref(answer);
 	if (ret)
 		return ret;
-	if (encrypted && !volume->encrypted)
+	if (encrypted && !volume->len)
 		return fail("volume %s is not encrypted: 'weft key init %s' makes one that has no files yet an encrypted one",
 			    args->volume, args->volume);
-	if (!encrypted && volume->encrypted)
+	if (!encrypted && volume->len)
 		return fail("volume %s has keys already", args->volume);
 	return 0;
 }
@@ -115,72 +112,6 @@ static int volume_store(struct key_volume *volume, const struct key_args *args)
 
 /* --- passphrases ------------------------------------------------------------------------------------------------------------ */
 
-/* A line, without its end. NULL after a failure that was said. */
-static char *line_read(int fd, const char *from, size_t *len)
-{
-	char *secret = sodium_malloc(SECRET_MAX);
-	ssize_t n = 0;
-
-	if (!secret) {
-		fail("there is no locked memory for a passphrase: raise RLIMIT_MEMLOCK");
-		return NULL;
-	}
-	for (*len = 0; *len < SECRET_MAX - 1; ++*len) {
-		n = read(fd, secret + *len, 1);
-		if (n <= 0 || secret[*len] == '\n')
-			break;
-	}
-	if (n >= 0 && *len && *len < SECRET_MAX - 1)
-		return secret;
-	if (n < 0)
-		fail("cannot read the passphrase from %s: %s", from, strerror(errno));
-	else
-		fail("the passphrase from %s is empty or longer than %u bytes", from, SECRET_MAX - 2);
-	sodium_free(secret);
-	return NULL;
-}
-
-static char *terminal_read(const char *prompt, size_t *len)
-{
-	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-	struct termios old, quiet;
-	char *secret;
-
-	if (fd < 0 || tcgetattr(fd, &old)) {
-		fail("there is no terminal to ask for the passphrase; name a file with it by --passphrase-file (or '-')");
-		if (fd >= 0)
-			close(fd);
-		return NULL;
-	}
-	quiet = old;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(fd, TCSAFLUSH, &quiet);
-	dprintf(fd, "%s: ", prompt);
-	secret = line_read(fd, "the terminal", len);
-	dprintf(fd, "\n");
-	tcsetattr(fd, TCSAFLUSH, &old);
-	close(fd);
-	return secret;
-}
-
-static char *secret_read(const char *path, const char *prompt, size_t *len)
-{
-	char *secret;
-	int fd;
-
-	if (!path)
-		return terminal_read(prompt, len);
-	fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	if (fd < 0) {
-		fail("cannot open %s: %s", path, strerror(errno));
-		return NULL;
-	}
-	secret = line_read(fd, fd == STDIN_FILENO ? "standard input" : path, len);
-	if (fd != STDIN_FILENO)
-		close(fd);
-	return secret;
-}
-
 /* A new one: from a terminal twice. */
 static char *secret_read_new(const char *path, size_t *len)
 {
@@ -190,7 +121,7 @@ static char *secret_read_new(const char *path, size_t *len)
 
 	if (!secret || path)
 		return secret;
-	again = terminal_read("the same again", &again_len);
+	again = secret_read(NULL, "the same again", &again_len);
 	same = again && again_len == *len && !sodium_memcmp(secret, again, *len);
 	sodium_free(again);
 	if (same)
@@ -359,21 +290,46 @@ static int run_add(const struct key_args *args)
 
 static int run_remove(const struct key_args *args)
 {
+	uint32_t slot = (uint32_t)strtoul(args->operand, NULL, 10);
 	struct key_volume volume;
 	int ret = volume_open(&volume, args, true), err = 0;
 
 	if (!ret)
 		ret = volume_unlock(&volume, args);
 	if (!ret)
-		err = keyfile_remove(&volume.file, args->slot);
+		err = keyfile_remove(&volume.file, slot);
 	if (err)
-		ret = err == -EBUSY ? fail("slot %u is the last one of volume %s; without it nobody could open it", args->slot,
+		ret = err == -EBUSY ? fail("slot %u is the last one of volume %s; without it nobody could open it", slot,
 					   args->volume) :
-				      fail("volume %s has no slot %u", args->volume, args->slot);
+				      fail("volume %s has no slot %u", args->volume, slot);
 	if (!ret)
 		ret = volume_store(&volume, args);
 	if (!ret)
-		printf("slot %u of volume %s is gone\n", args->slot, args->volume);
+		printf("slot %u of volume %s is gone\n", slot, args->volume);
+	volume_close(&volume);
+	return ret;
+}
+
+/* The key file as it is: of no use without one of its passphrases. */
+static int run_save(const struct key_args *args)
+{
+	struct key_volume volume;
+	int ret = volume_open(&volume, args, true), fd = -1;
+
+	if (!ret) {
+		fd = open(args->operand, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0)
+			ret = fail("cannot write %s: %s", args->operand, strerror(errno));
+	}
+	if (!ret && write(fd, volume.bytes, volume.len) != (ssize_t)volume.len)
+		ret = fail("cannot write %s: %s", args->operand, strerror(errno));
+	if (!ret && fsync(fd))
+		ret = fail("cannot write %s: %s", args->operand, strerror(errno));
+	if (!ret)
+		printf("the key file of volume %s is in %s; it is opened by the volume's passphrases and its recovery key\n",
+		       args->volume, args->operand);
+	if (fd >= 0)
+		close(fd);
 	volume_close(&volume);
 	return ret;
 }
@@ -461,7 +417,7 @@ static json_t *status_json(const struct key_volume *volume, const struct key_arg
 	}
 	keyring_each_mount(args->options->cluster, args->volume, visit_state, mounts);
 	return json_pack("{s:s, s:s, s:I, s:I, s:b, s:o, s:o}", "volume", args->volume, "cipher",
-			 volume->encrypted ? "aes-256-gcm" : "none", "keys", (json_int_t)le16toh(volume->file.head.keys), "current",
+			 volume->len ? "aes-256-gcm" : "none", "keys", (json_int_t)le16toh(volume->file.head.keys), "current",
 			 (json_int_t)le32toh(volume->file.head.newest), "keyring", (int)keyring_has(volume->description), "slots",
 			 slots, "mounts", mounts);
 }
@@ -510,11 +466,12 @@ static int run_status(const struct key_args *args)
 static const struct {
 	const char *name;
 	int (*run)(const struct key_args *args);
-	bool slot;
+	bool operand;
 } verbs[] = {
 	{ "init", run_init, false },     { "load", run_load, false }, { "unload", run_unload, false },
 	{ "add", run_add, false },       { "remove", run_remove, true }, { "rotate", run_rotate, false },
 	{ "status", run_status, false }, { "reencrypt", run_reencrypt, false },
+	{ "save", run_save, true },
 };
 
 static int parse(struct key_args *args, int argc, char **argv)
@@ -574,11 +531,10 @@ static int run(const struct options *options, int argc, char **argv)
 	ret = parse(&args, argc - 1, argv + 1);
 	if (ret)
 		return ret;
-	if (argc - 1 - optind != 1 + verbs[i].slot)
+	if (argc - 1 - optind != 1 + verbs[i].operand)
 		return usage_error(&cmd_key);
 	args.volume = argv[1 + optind];
-	if (verbs[i].slot)
-		args.slot = (uint32_t)strtoul(argv[2 + optind], NULL, 10);
+	args.operand = verbs[i].operand ? argv[2 + optind] : NULL;
 	return verbs[i].run(&args);
 }
 
@@ -586,6 +542,7 @@ const struct command cmd_key = {
 	.name = "key", .run = run,
 	.usage = "init VOLUME [--no-recovery] | load VOLUME | unload VOLUME [--force] | status VOLUME\n"
 		 "                | add VOLUME | remove VOLUME SLOT | rotate VOLUME | reencrypt VOLUME\n"
+		 "                | save VOLUME FILE\n"
 		 "                [--passphrase-file FILE] [--new-passphrase-file FILE] [--kdf-passes N] [--kdf-memory MIB]",
 	.help = "encrypt a volume, load and unload its keys, change passphrases",
 };

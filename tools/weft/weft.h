@@ -39,6 +39,21 @@ __attribute__((format(printf, 1, 2))) int fail(const char *fmt, ...);
 /* Usage of a command on stderr; returns 2. */
 int usage_error(const struct command *command);
 
+/* --- passphrase.c ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * A line of a file, "-" for the standard input, or NULL for the terminal. Of sodium_malloc(), for sodium_free(). NULL after a
+ * failure that was said.
+ */
+char *secret_read(const char *path, const char *prompt, size_t *len);
+
+/* --- chunk_keys.c ------------------------------------------------------------------------------------------------------ */
+
+struct chunk_keys;
+
+/* The keys in a key file, which a passphrase opens: as secret_read() reads it. 0, or 1 after a failure that was said. */
+int chunk_keys_read(const char *path, const char *secret_file, struct chunk_keys *keys);
+
 /* --- admin.c: the metadata server's administration socket ------------------------------------------------------------ */
 
 struct admin;
