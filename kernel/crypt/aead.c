@@ -54,12 +54,32 @@ int weft_aead_spaces_init(struct weft_crypt_mount *crypt)
 	while (n--) {
 		struct weft_aead *aead = space_alloc();
 
-		if (!IS_ERR(aead))
+		if (!IS_ERR(aead)) {
 			list_add(&aead->link, &crypt->spaces);
-		else if (list_empty(&crypt->spaces))
+			crypt->n_spaces++;
+		} else if (list_empty(&crypt->spaces)) {
 			return PTR_ERR(aead);
+		}
 	}
 	return 0;
+}
+
+/* Spaces that are in use are waited for: whoever has one computes, and gives it back. */
+void weft_aead_spaces_forget(struct weft_crypt_mount *crypt)
+{
+	static const u8 zero[WEFT_KEY_LEN];
+	struct weft_aead *aead, *next;
+	LIST_HEAD(all);
+
+	for (unsigned int n = crypt->n_spaces; n; n--) {
+		aead = weft_aead_get(crypt);
+		weft_aead_set_key(aead, zero);
+		list_add(&aead->link, &all);
+	}
+	list_for_each_entry_safe(aead, next, &all, link) {
+		list_del(&aead->link);
+		weft_aead_put(crypt, aead);
+	}
 }
 
 void weft_aead_spaces_exit(struct weft_crypt_mount *crypt)

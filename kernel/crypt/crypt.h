@@ -54,6 +54,7 @@ struct weft_crypt_mount {
 
 	spinlock_t space_lock;        /* below */
 	struct list_head spaces;      /* idle */
+	unsigned int n_spaces;        /* of all; does not change */
 	wait_queue_head_t space_wait;
 };
 
@@ -109,6 +110,8 @@ struct weft_aead {
 
 int weft_aead_spaces_init(struct weft_crypt_mount *crypt);
 void weft_aead_spaces_exit(struct weft_crypt_mount *crypt);
+/* No cipher keeps the key that it had last. By one at a time: two would wait for each other. Sleeps. */
+void weft_aead_spaces_forget(struct weft_crypt_mount *crypt);
 struct weft_aead *weft_aead_get(struct weft_crypt_mount *crypt);
 void weft_aead_put(struct weft_crypt_mount *crypt, struct weft_aead *aead);
 

@@ -63,22 +63,39 @@ void weft_crypt_release(struct weft_mount *mount)
 	spin_unlock(&cm->lock);
 }
 
-/* New keys, or none; the old ones go with the last who uses them. */
-static void crypt_set(struct weft_mount *mount, struct weft_crypt *crypt)
+/* New keys; the old ones go with the last who uses them. -EBUSY: keys are being unloaded, and these stay the caller's. */
+static int crypt_set(struct weft_crypt_mount *cm, struct weft_crypt *crypt)
 {
-	struct weft_crypt_mount *cm = &mount->crypt;
+	int error = 0;
+
+	spin_lock(&cm->lock);
+	if (cm->closing)
+		error = -EBUSY;
+	else
+		swap(cm->crypt, crypt);
+	spin_unlock(&cm->lock);
+	if (!error)
+		weft_crypt_put(crypt);
+	return error;
+}
+
+/* Of whoever made .closing true, which keeps others away. */
+static void crypt_forget(struct weft_crypt_mount *cm)
+{
+	struct weft_crypt *crypt = NULL;
 
 	spin_lock(&cm->lock);
 	swap(cm->crypt, crypt);
-	cm->closing = false;
 	spin_unlock(&cm->lock);
 	weft_crypt_put(crypt);
+	weft_aead_spaces_forget(cm);
 }
 
 int weft_crypt_load(struct weft_mount *mount)
 {
 	struct weft_crypt *crypt, *old;
 	u8 uuid[16];
+	int error;
 
 	if (!mount->crypt.encrypted)
 		return -EOPNOTSUPP;
@@ -89,17 +106,15 @@ int weft_crypt_load(struct weft_mount *mount)
 		weft_crypt_put(crypt);
 		return -EKEYREJECTED;
 	}
-	if (READ_ONCE(mount->crypt.closing)) {
-		weft_crypt_put(crypt);
-		return -EBUSY;
-	}
 	old = weft_crypt_get(mount);
 	/* Names that are cached are bare ones. Those that somebody uses just now stay; they lead to the same inodes. */
-	crypt_set(mount, crypt);
-	if (!old)
+	error = crypt_set(&mount->crypt, crypt);
+	if (error)
+		weft_crypt_put(crypt);
+	else if (!old)
 		shrink_dcache_sb(mount->sb);
 	weft_crypt_put(old);
-	return 0;
+	return error;
 }
 
 /* Nothing new begins. -EBUSY: something is open besides the file by which we were asked. */
@@ -116,7 +131,7 @@ static int unload_begin(struct weft_crypt_mount *cm, bool force)
 	return error;
 }
 
-static void unload_cancel(struct weft_crypt_mount *cm)
+static void unload_end(struct weft_crypt_mount *cm)
 {
 	spin_lock(&cm->lock);
 	cm->closing = false;
@@ -156,14 +171,15 @@ int weft_crypt_unload(struct weft_mount *mount, bool force)
 		return error;
 	error = unload_evict(mount);
 	if (error && !force) {
-		unload_cancel(cm);
+		unload_end(cm);
 		return error;
 	}
 	if (error || cm->open > 1) {
 		weft_nl_mount_end(mount, WEFT_MOUNT_FORCED);
 		flush_work(&mount->nl.end_work);
 	}
-	crypt_set(mount, NULL);
+	crypt_forget(cm);
+	unload_end(cm);
 	return 0;
 }
 
