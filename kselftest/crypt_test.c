@@ -143,6 +143,10 @@ static void keys_say_that_a_volume_is_encrypted(void)
 	CHECK(mount_volume(NULL) == -EPROTO);
 	fake_meta_cipher(meta, WEFT_CIPHER_AES256_GCM + 1, 0);
 	CHECK(mount_says("cipher") == -EOPNOTSUPP);
+	fake_meta_cipher(meta, WEFT_CIPHER_AES256_GCM, 0);
+	fake_meta_setting(meta, 1);
+	CHECK(mount_volume(NULL) == -EOPNOTSUPP);
+	fake_meta_setting(meta, 0);
 	fake_meta_cipher(meta, 0x80000001u, 0);
 	CHECK(mount_volume(NULL) == -EOPNOTSUPP);
 	CHECK(!fake_meta_sessions(meta));

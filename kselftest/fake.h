@@ -116,6 +116,8 @@ uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req
  * they are said, whether that makes sense or not.
  */
 void fake_meta_cipher(struct fake_meta *meta, uint32_t cipher, uint32_t inline_max);
+/* From the next MOUNT on the volume has a setting that the module does not know; 0: it has not. */
+void fake_meta_setting(struct fake_meta *meta, uint32_t setting);
 /*
  * From now on EXTENTS says that all of a file is in one chunk of 64 KiB, raw, of a group that nobody
  * knows, sealed by that key; 0: not sealed.

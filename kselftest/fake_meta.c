@@ -39,7 +39,7 @@ struct fake_meta {
 	uint64_t last_session;
 	unsigned int sessions;
 	uint64_t *open; /* numbers of the sessions */
-	uint32_t cipher, inline_max;
+	uint32_t cipher, inline_max, setting;
 	_Atomic int claim; /* what EXTENTS says: CLAIM_*, or a chunk's key */
 };
 
@@ -181,6 +181,7 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 		.ec_min = htole32(65536),
 		.inline_max = htole32(meta->inline_max),
 		.cipher = htole32(meta->cipher),
+		.reserved = { htole32(meta->setting) },
 		.incarnation = htole32(1),
 	};
 	uint64_t session = htole64(++meta->last_session);
@@ -648,6 +649,11 @@ void fake_meta_cipher(struct fake_meta *meta, uint32_t cipher, uint32_t inline_m
 {
 	meta->cipher = cipher;
 	meta->inline_max = inline_max;
+}
+
+void fake_meta_setting(struct fake_meta *meta, uint32_t setting)
+{
+	meta->setting = setting;
 }
 
 void fake_meta_chunk(struct fake_meta *meta, uint32_t key_id)

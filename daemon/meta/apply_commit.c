@@ -445,15 +445,16 @@ static int note_done(struct commit *commit)
 	return meta_session_put(&commit->apply->state->txn, session);
 }
 
-/* Into an encrypted volume nothing goes that is not sealed. */
+/* Into an encrypted volume nothing goes that is not sealed, and no hash of a content of which nobody says that it is keyed. */
 static bool sealed_as_due(const struct commit *commit)
 {
+	static const u8 no_id[sizeof(((struct weft_chunk_new *)0)->content_id)];
 	const u8 *at = commit->chunks;
 	const struct weft_chunk_new *chunk;
 
 	for (u32 i = 0; commit->apply->volume.head.info.cipher && i < commit->n_chunks; i++) {
 		chunk = next_chunk(commit, &at);
-		if (chunk && chunk->cipher == WEFT_CIPHER_NONE)
+		if (chunk && (chunk->cipher == WEFT_CIPHER_NONE || memcmp(chunk->content_id, no_id, sizeof(no_id))))
 			return false;
 	}
 	return true;

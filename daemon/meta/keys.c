@@ -52,6 +52,20 @@ const char *meta_keys_wrong(const u8 uuid[16], const void *file, size_t len)
 	return memcmp(head.volume, uuid, 16) ? "it is another volume's" : NULL;
 }
 
+/*
+ * Nothing is set of which this version does not know whether it would give away what encryption hides: content ids that
+ * are no secret, say.
+ */
+static bool all_known(const struct weft_volume_info *info)
+{
+	const u8 *bytes = (const u8 *)info;
+
+	for (size_t i = offsetof(struct weft_volume_info, codec_level) + sizeof(info->codec_level); i < sizeof(*info); i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
 /* May the file be the volume's next? OK, a status or a negative errno. */
 static int check_turn(struct meta_state *state, const struct meta_volume *volume, const struct weft_key_file *next)
 {
@@ -67,6 +81,8 @@ static int check_turn(struct meta_state *state, const struct meta_volume *volume
 		memcpy(&old, file, sizeof(old));
 	else if (volume->head.session || volume->head.files || volume->head.bytes)
 		return WEFT_ST_NOTEMPTY;
+	else if (!all_known(&volume->head.info))
+		return WEFT_ST_OPNOTSUPP;
 	return le64_to_cpu(next->generation) == le64_to_cpu(old.generation) + 1 ? WEFT_ST_OK : WEFT_ST_EXIST;
 }
 
@@ -172,6 +188,9 @@ static void run_set(struct meta_brain *brain, struct meta_op *op)
 	case WEFT_ST_NOTEMPTY:
 		refuse(op, WEFT_ST_NOTEMPTY,
 		       "only a volume without files that nobody has mounted can become an encrypted one");
+		return;
+	case WEFT_ST_OPNOTSUPP:
+		refuse(op, WEFT_ST_OPNOTSUPP, "a volume with these settings cannot be encrypted: make one without them");
 		return;
 	case WEFT_ST_EXIST:
 		refuse(op, WEFT_ST_EXIST, "the volume's keys were changed at the same time; try again");

@@ -108,6 +108,7 @@ static void session_close(struct weft_mount *mount)
 /* Nothing that the daemon says about the volume is used before it has passed here. */
 static int volume_take(struct weft_mount *mount, const struct weft_volume_info *volume)
 {
+	const size_t known = offsetofend(struct weft_volume_info, codec_level);
 	u32 k = le32_to_cpu(volume->k), m = le32_to_cpu(volume->m);
 	int error;
 
@@ -120,6 +121,9 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 	/* Content stands in chunks, which are sealed, and nowhere else. */
 	if (volume->cipher && volume->inline_max)
 		return -EPROTO;
+	/* What this module does not know might tell of content: ids of it, say. */
+	if (volume->cipher && memchr_inv((const u8 *)volume + known, 0, sizeof(*volume) - known))
+		return -EOPNOTSUPP;
 	error = weft_policy_take(mount, volume);
 	if (error)
 		return error;

@@ -102,6 +102,23 @@ static void a_volume_that_is_used_stays_as_it_is(void **state)
 	assert_int_equal(volume.head.info.cipher, 0);
 }
 
+/* What tells of content besides content, and is not known to be safe here. */
+static void settings_that_are_not_known_keep_it_plain(void **state)
+{
+	struct meta_fixture *f = *state;
+	u64 id = make_volume(f);
+	struct file file = file_of(f, id, 1);
+	struct meta_volume volume;
+
+	assert_int_equal(meta_state_write(&f->state), 0);
+	volume = volume_of(f, id);
+	((u8 *)&volume.head.info)[sizeof(volume.head.info) - sizeof(volume.head.info.reserved)] = 1;
+	assert_int_equal(meta_volume_put(&f->state.txn, &volume), 0);
+	assert_int_equal(set(f, id, &file, sizeof(file)), WEFT_ST_OPNOTSUPP);
+	volume = volume_of(f, id);
+	assert_int_equal(volume.head.info.cipher, 0);
+}
+
 static void generations_follow_each_other(void **state)
 {
 	struct meta_fixture *f = *state;
@@ -168,6 +185,15 @@ static void plain_content_of_an_encrypted_volume_is_refused(void **state)
 	memcpy(f->payload.data + at, &chunk, sizeof(chunk));
 	fixture_commit_extents(f, &extent, 1);
 	assert_int_equal(fixture_commit_end(f, 2), WEFT_ST_OK);
+
+	/* Sealed, and a hash of what is in it. */
+	fixture_commit_begin(f, ino, 4096, 0);
+	at = f->payload.len + 4;
+	fixture_commit_chunk(f, group, 4096, 0);
+	chunk.content_id[31] = 1;
+	memcpy(f->payload.data + at, &chunk, sizeof(chunk));
+	fixture_commit_extents(f, &extent, 1);
+	assert_int_equal(fixture_commit_end(f, 4), WEFT_ST_INVAL);
 }
 
 int main(void)
@@ -175,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_first_file_encrypts_an_empty_volume, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_volume_that_is_used_stays_as_it_is, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(settings_that_are_not_known_keep_it_plain, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(generations_follow_each_other, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(files_that_make_no_sense_are_refused, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(plain_content_of_an_encrypted_volume_is_refused, setup, fixture_teardown),
