@@ -28,6 +28,8 @@
  *   EXCEPTION    group u64 | number u64                           weft_m_mark: a chunk with shards not in their slots
  *   CONDEMNED    mgrp u8 | time u64 | group u64 | number u64      weft_m_mark: nothing refers to it since .time
  *   DELETING     group u64 | number u64                           weft_m_mark
+ *   DEDUP        domain u64 | content id, its first 16 bytes      weft_m_dedup: a chunk with it that is not being deleted
+ *   USAGE        domain u64                                       weft_m_usage
  *
  * A group's id holds its metadata group, an inode's and a session's too (weft_format.h). An entry of the log is
  * struct weft_m_entry and a body. What a client sent is parsed once, by the leader; the body is the validated request
@@ -43,6 +45,8 @@
  *   level 4  directories and files may have policies of their own, which SETATTR sets and CREATE inherits; those of volumes
  *            may be changed
  *   level 5  a volume may be encrypted, and then has a key file
+ *   level 5  volumes may deduplicate: DEDUP, content ids in chunk records, COMMITs that share chunks. USAGE counts what a
+ *            domain holds, from the making of its first volume on
  */
 #ifndef _UAPI_WEFT_META_H
 #define _UAPI_WEFT_META_H
@@ -74,6 +78,8 @@ enum weft_m_table {
 	WEFT_MT_EXCEPTION = 18,
 	WEFT_MT_CONDEMNED = 19,
 	WEFT_MT_DELETING = 20,
+	WEFT_MT_DEDUP = 21,
+	WEFT_MT_USAGE = 22,
 	WEFT_MT_NR
 };
 
@@ -186,7 +192,7 @@ struct weft_m_chunk {
 WEFT_ASSERT_SIZE(weft_m_chunk, 80);
 
 struct weft_m_group {
-	__le64 domain;  /* dedup domain: the volume's id */
+	__le64 domain;  /* dedup domain: the id of the volume that it is named after */
 	__u8 k;
 	__u8 m;
 	__le16 flags;   /* WEFT_GF_* */
@@ -281,6 +287,24 @@ struct weft_m_packed {
 	__le64 stored_bytes; /* before coding */
 };
 WEFT_ASSERT_SIZE(weft_m_packed, 16);
+
+struct weft_m_dedup {
+	__le64 group;
+	__le64 number;
+};
+WEFT_ASSERT_SIZE(weft_m_dedup, 16);
+
+/* What the volumes of a dedup domain hold together; chunks: live ones. */
+struct weft_m_usage {
+	__le64 mapped_bytes; /* of files, in extents */
+	__le64 chunks;
+	__le64 plain_bytes;
+	__le64 stored_bytes; /* before coding */
+	__le64 raw_bytes;    /* of shards, without their headers and checksums */
+	__le64 ids;          /* records in DEDUP */
+	__le64 reserved[2];
+};
+WEFT_ASSERT_SIZE(weft_m_usage, 64);
 
 /* ---- Entries of the log ---------------------------------------------------------------------------------------- */
 

@@ -21,8 +21,9 @@
  *   READLINK       INO                                              TARGET
  *   FORGET         INO                                              -              (class 1: the unlinked inode is unused)
  *   EXTENTS        INO OFFSET LENGTH                                [DATA] CHUNK.. EXTENTS NEXT
- *   COMMIT         INO COMMIT [DATA] NEWCHUNK.. EXTENTS             ATTR NUMBERS   or NEED with NUMBERS
+ *   COMMIT         INO COMMIT [DATA] NEWCHUNK.. EXTENTS             ATTR NUMBERS [FOUND]   or NEED with NUMBERS
  *   CLONE          INO CLONE                                        ATTR LENGTH(done)
+ *   CHUNKS         ASK                                              [CHUNK.. FOUND]   (the bridge may answer it: nothing found)
  *   GROUP          GROUP                                            (GROUP_SET comes before the answer) GROUP
  *   GROUP_WANT     WANT STORES(to avoid)                            (GROUP_SET comes before the answer) GROUP
  *   HOST_WANT      HOST                                             -              (answered by the bridge; HOST_SET follows)
@@ -35,6 +36,8 @@
  *   1  first version
  *      CLONE and its attribute; a service of metadata level 2 answers OPNOTSUPP
  *      VOLUME says how a codec is chosen, and its level (was: reserved, 0)
+ *      VOLUME says whether chunks are deduplicated, and in which domain (was: reserved, 0). CHUNKS asks for contents;
+ *      a NEWCHUNK may have a content id and the flag SHARE (was: 0)
  *      ATTR says what of the volume's policies is other for a directory or file (was: reserved, 0); SETATTR sets it
  */
 #ifndef _UAPI_WEFT_PAYLOAD_H
@@ -67,13 +70,13 @@ enum weft_request_op {
 	WEFT_REQ_SHARDS_STORED = 19,
 	WEFT_REQ_SHARDS_MISSING = 20,
 	WEFT_REQ_STATFS = 21,
+	WEFT_REQ_CHUNKS = 36,
 	WEFT_REQ_CLONE = 37,
-	/* reserved numbers of later parts: leases, locks, xattrs, dedup, quota, watches */
+	/* reserved numbers of later parts: leases, locks, xattrs, quota, watches */
 	WEFT_REQ_XATTR = 32,
 	WEFT_REQ_OPEN = 33,
 	WEFT_REQ_CLOSE = 34,
 	WEFT_REQ_LEASE_RETURN = 35,
-	WEFT_REQ_CHUNKS = 36,
 	WEFT_REQ_FALLOCATE = 38,
 	WEFT_REQ_LOCK = 39,
 	WEFT_REQ_QUOTA = 40,
@@ -85,7 +88,7 @@ enum weft_request_op {
 /*
  * Classes: a fetch returns lower ones first, and slots are kept for 1 and 2 that 3 cannot take.
  *   1  gives something back: FORGET, UMOUNT, lease returns
- *   2  lets dirty data become clean: COMMIT, GROUP, GROUP_WANT, SHARDS_STORED, EXTENTS for writeback
+ *   2  lets dirty data become clean: COMMIT, CHUNKS, GROUP, GROUP_WANT, SHARDS_STORED, EXTENTS for writeback
  *   3  everything else
  */
 #define WEFT_CLASSES 3
@@ -139,6 +142,8 @@ enum weft_p {
 	WEFT_P_VOLUME = 35,     /* struct weft_volume_info */
 	WEFT_P_TEXT = 36,       /* a sentence for a person; no NUL */
 	WEFT_P_CLONE = 37,      /* struct weft_clone */
+	WEFT_P_ASK = 40,        /* array of struct weft_chunk_ask, 1 .. WEFT_CHUNKS_ASKED_MAX */
+	WEFT_P_FOUND = 41,      /* array of struct weft_chunk_found */
 	WEFT_P_POLICY = 46,     /* __le64: .policy of weft_attr */
 	WEFT_P_NR
 };
@@ -303,11 +308,48 @@ struct weft_chunk_new {
 	__u8 cipher;
 	__u8 k;               /* of the group, for checking */
 	__u8 m;
-	__le32 flags;         /* none defined: 0 */
+	__le32 flags;         /* WEFT_NF_* */
 	__u8 stored_hash[16]; /* of the stored form; zero where nothing was hashed */
-	__u8 content_id[32];  /* zero without dedup */
+	__u8 content_id[32];  /* zero without dedup, and of chunks below WEFT_DEDUP_MIN */
 };
 WEFT_ASSERT_SIZE(weft_chunk_new, 96);
+
+/*
+ * Nobody had this content when its writer asked (WEFT_FOUND_NEW): if there is a whole chunk of it by now, that one counts, this
+ * one is condemned, and the answer's FOUND says so.
+ */
+#define WEFT_NF_SHARE 0x0001
+#define WEFT_NF_KNOWN 0x0001
+
+/*
+ * Deduplication. The content id of a chunk is SHA-256 of its plaintext (HMAC-SHA-256 by the volume's key where it is
+ * encrypted). Shorter chunks have none. A COMMIT that brings one with an id brings WEFT_COMMIT_HASHED_MAX chunks at most.
+ */
+#define WEFT_DEDUP_MIN         65536u
+#define WEFT_CHUNKS_ASKED_MAX  64u
+#define WEFT_COMMIT_HASHED_MAX 128u
+
+struct weft_chunk_ask {
+	__u8 content_id[32];
+	__le32 plain_len;
+	__le32 reserved;
+};
+WEFT_ASSERT_SIZE(weft_chunk_ask, 40);
+
+enum weft_found {
+	WEFT_FOUND_NOTHING = 0, /* write it; so is what no FOUND names */
+	WEFT_FOUND_NEW = 1,     /* write it: the metadata service knows of no chunk with this content */
+	WEFT_FOUND_EXISTS = 2,  /* that chunk has it; a CHUNK of the same answer describes it */
+};
+
+/* CHUNKS: of ASK number .index. COMMIT: the content of NEWCHUNK number .index is in that chunk, and its extents refer to it. */
+struct weft_chunk_found {
+	__le32 index;
+	__le32 what;          /* enum weft_found */
+	__le64 group;         /* EXISTS */
+	__le64 number;
+};
+WEFT_ASSERT_SIZE(weft_chunk_found, 24);
 
 struct weft_shard_new {
 	__le32 store;         /* that acknowledged it, or WEFT_STORE_NONE */
@@ -417,9 +459,16 @@ struct weft_volume_info {
 	__le32 chunk_random;  /* hybrid: of chunks of files that are written at random */
 	__le16 codec_policy;  /* enum weft_codec_policy */
 	__le16 codec_level;   /* of zstd and deflate; 0: the codec's own */
-	__le32 reserved[3];
+	/*
+	 * 0: chunks are not deduplicated; else the number of the volume that the dedup domain is named after, often this one.
+	 * Groups and chunks belong to the domain, and volumes that share one share chunks.
+	 */
+	__le32 dedup_domain;
+	__le32 reserved[2];
 };
 WEFT_ASSERT_SIZE(weft_volume_info, 104);
+
+#define WEFT_DEDUP_OWN 0xffffffffu /* .dedup_domain of a volume that has no number yet: its own */
 
 #define WEFT_VF_DEGRADED_REFUSE 0x0001 /* refuse writes that fewer than 1 + m stores would hold */
 

@@ -239,6 +239,7 @@ static int apply_entry(struct meta_state *state, const struct meta_entry *entry,
 		return ret;
 	state->time_ns = entry->time_ns > state->time_ns ? entry->time_ns : state->time_ns + 1;
 	state->budget = state->txn.written + WEFT_M_ENTRY_RECORDS;
+	state->usage = (struct meta_usage_change){ 0 };
 	/* What it leaves behind is nothing for a program that does not know its level. */
 	if (entry->level > le32_to_cpu(state->cluster.level))
 		state->cluster.level = cpu_to_le32(entry->level);
@@ -248,7 +249,7 @@ static int apply_entry(struct meta_state *state, const struct meta_entry *entry,
 		ret = dispatch(state, entry, outcome);
 	if (ret > 0)
 		outcome->status = (u32)ret;
-	return ret < 0 ? ret : 0;
+	return ret < 0 ? ret : meta_usage_flush(state);
 }
 
 int meta_apply(struct meta_state *state, u64 index, u64 term, const void *bytes, size_t len,

@@ -58,6 +58,30 @@ static int put_root(struct meta_state *state, struct meta_volume *volume, u32 mo
 	return meta_inode_put(&state->txn, &tree, &root);
 }
 
+/*
+ * Which dedup domain the new volume is of: its own, or another's, whose volumes are coded alike. What
+ * is sealed by a volume's own key is shared with nobody. OK, INVAL or a negative errno.
+ */
+static int join_domain(struct meta_state *state, struct weft_volume_info *info)
+{
+	u32 domain = le32_to_cpu(info->dedup_domain);
+	struct meta_volume first;
+	int err;
+
+	if (domain == WEFT_DEDUP_OWN)
+		info->dedup_domain = domain = (u32)le64_to_cpu(info->volume);
+	if (!domain || domain == le64_to_cpu(info->volume))
+		return meta_usage_begin(state, le64_to_cpu(info->volume));
+	err = meta_volume_get(&state->txn, domain, &first);
+	if (err)
+		return err == -ENOENT ? WEFT_ST_INVAL : err;
+	if (first.head.info.dedup_domain != info->dedup_domain ||
+	    first.head.info.k != info->k || first.head.info.m != info->m ||
+	    first.head.info.cipher || info->cipher)
+		return WEFT_ST_INVAL;
+	return WEFT_ST_OK;
+}
+
 int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *entry,
 			     struct meta_outcome *outcome)
 {
@@ -85,6 +109,11 @@ int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *
 	volume.head.info.volume = state->counters.volume;
 	volume.head.info.incarnation = state->cluster.incarnation;
 	volume.head.info.mgrp = cpu_to_le32(state->mgrp);
+	if (entry->level >= META_LEVEL_DEDUP) {
+		err = join_domain(state, &volume.head.info);
+		if (err)
+			return err;
+	}
 	memcpy(volume.head.name_key, body->name_key, sizeof(body->name_key));
 	volume.head.created_ns = cpu_to_le64(state->time_ns);
 	volume.head.name_len = body->name_len;

@@ -8,6 +8,11 @@
  * that it has (narrower, or with less parity), never by an exception to this rule. Otherwise the
  * answer is NEED and nothing has changed.
  *
+ * A new chunk with a content id goes into the index (dedup.c), unless a whole chunk with that content
+ * is there. If its writer had been told that there is none, that one was committed since, and the
+ * extents go to it; the new one is condemned. A writer who had not asked, or had been told not to
+ * use it, gets what he brought: of stores that are down only the leader knows.
+ *
  * What an earlier session left behind the size goes before the first extent is put (extent.c), and
  * before the size changes. More extents than an entry may touch are put in order of their offsets; the slot keeps how far
  * that went, and the numbers of the chunks, which are given in the first step. A chunk that no
@@ -109,7 +114,7 @@ static int check_new(struct commit *commit, const struct weft_chunk_new *chunk)
 	if (err)
 		return err == -ENOENT ? WEFT_ST_NEED : err;
 	if (group.head.k != chunk->k || group.head.m != chunk->m ||
-	    le64_to_cpu(group.head.domain) != apply->tree.volume)
+	    le64_to_cpu(group.head.domain) != meta_volume_domain(&apply->volume.head.info))
 		return WEFT_ST_NEED;
 	return WEFT_ST_OK;
 }
@@ -128,7 +133,7 @@ static int check_old(struct commit *commit, const struct weft_extent *extent)
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
 	if (chunk.head.state == WEFT_MC_DELETING ||
-	    le64_to_cpu(group.head.domain) != commit->apply->tree.volume)
+	    le64_to_cpu(group.head.domain) != meta_volume_domain(&commit->apply->volume.head.info))
 		return WEFT_ST_NEED;
 	if (le32_to_cpu(extent->chunk_offset) + le64_to_cpu(extent->length) >
 	    le32_to_cpu(chunk.head.plain_len))
@@ -153,6 +158,24 @@ static int check_old_chunks(struct commit *commit, __le64 *need, unsigned int *n
 	return WEFT_ST_OK;
 }
 
+/* What an earlier step gave it may have been another's chunk, and be on its way out by now. */
+static int check_given(struct commit *commit, __le64 *need, unsigned int *n)
+{
+	struct meta_chunk chunk;
+	int err;
+
+	for (u32 i = 0; i < commit->n_chunks; i++) {
+		err = meta_chunk_get(&commit->apply->state->txn,
+				     le64_to_cpu(commit->given[i].group),
+				     le64_to_cpu(commit->given[i].number), &chunk);
+		if (err && err != -ENOENT)
+			return err;
+		if (err || chunk.head.state == WEFT_MC_DELETING)
+			need[(*n)++] = cpu_to_le64(i);
+	}
+	return 0;
+}
+
 /*
  * All chunks that the COMMIT names; the new ones in its first step only. With NEED the answer lists
  * them.
@@ -175,19 +198,58 @@ static int check_chunks(struct commit *commit, bool first)
 		if (ret == WEFT_ST_NEED)
 			need[n++] = cpu_to_le64(i);
 	}
-	ret = check_old_chunks(commit, need, &n);
+	ret = first || commit->apply->entry->level < META_LEVEL_DEDUP
+		      ? 0
+		      : check_given(commit, need, &n);
+	if (!ret)
+		ret = check_old_chunks(commit, need, &n);
 	if (ret || !n)
 		return ret;
 	tlv_put(&commit->apply->outcome->answer, WEFT_P_NUMBERS, need, n * sizeof(*need));
 	return WEFT_ST_NEED;
 }
 
-/* Make the record of one new chunk. */
-static int make_chunk(struct commit *commit, const struct weft_chunk_new *new, u64 *number)
+/* Whether its content id is taken into account; before that level it was only kept. */
+static bool is_hashed(const struct commit *commit, const struct weft_chunk_new *new)
+{
+	return commit->apply->entry->level >= META_LEVEL_DEDUP &&
+	       commit->apply->volume.head.info.dedup_domain && meta_dedup_has_id(new->content_id);
+}
+
+static bool keeps_id(const struct commit *commit, const struct weft_chunk_new *new)
+{
+	return is_hashed(commit, new) || (commit->apply->entry->level < META_LEVEL_DEDUP &&
+					  meta_dedup_has_id(new->content_id));
+}
+
+/*
+ * A chunk with an id is there now: it is the one for its content, or another one is, which its
+ * extents go to if they may.
+ */
+static int enter_chunk(struct commit *commit, const struct weft_chunk_new *new,
+		       struct meta_chunk *chunk, struct given *given)
+{
+	struct meta_state *state = commit->apply->state;
+	u64 domain = meta_volume_domain(&commit->apply->volume.head.info);
+	struct meta_chunk twin;
+	int err;
+
+	err = meta_dedup_find(&state->txn, domain, chunk->content_id, &twin);
+	if (err && err != -ENOENT)
+		return err;
+	if (err || meta_chunk_missing(&twin) || twin.head.plain_len != chunk->head.plain_len)
+		return meta_dedup_add(state, domain, chunk);
+	if (!(le32_to_cpu(new->flags) & WEFT_NF_SHARE))
+		return 0;
+	*given = (struct given){ cpu_to_le64(twin.group), cpu_to_le64(twin.number) };
+	return meta_chunk_condemn(state, chunk);
+}
+
+/* Make the record of one new chunk; *given: the one that its extents refer to. */
+static int make_chunk(struct commit *commit, const struct weft_chunk_new *new, struct given *given)
 {
 	struct meta_state *state = commit->apply->state;
 	struct meta_chunk chunk = { .group = le64_to_cpu(new->group) };
-	static const u8 no_id[sizeof(new->content_id)];
 	struct meta_group group;
 	int err;
 
@@ -196,7 +258,8 @@ static int make_chunk(struct commit *commit, const struct weft_chunk_new *new, u
 		return err == -ENOENT ? -EBADMSG : err;
 	le64_add(&group.head.number, 1);
 	le64_add(&group.head.chunks, 1);
-	chunk.number = *number = le64_to_cpu(group.head.number);
+	chunk.number = le64_to_cpu(group.head.number);
+	*given = (struct given){ new->group, group.head.number };
 	chunk.head = (struct weft_m_chunk){
 		.sid = new->sid,
 		.plain_len = new->plain_len,
@@ -210,7 +273,7 @@ static int make_chunk(struct commit *commit, const struct weft_chunk_new *new, u
 		.state = WEFT_MC_LIVE,
 	};
 	memcpy(chunk.head.stored_hash, new->stored_hash, sizeof(chunk.head.stored_hash));
-	if (memcmp(new->content_id, no_id, sizeof(no_id))) {
+	if (keeps_id(commit, new)) {
 		chunk.head.flags = cpu_to_le16(WEFT_MCF_CONTENT_ID);
 		memcpy(chunk.content_id, new->content_id, sizeof(chunk.content_id));
 	}
@@ -220,26 +283,26 @@ static int make_chunk(struct commit *commit, const struct weft_chunk_new *new, u
 				     le32_to_cpu(group.stores[i]));
 	}
 	err = meta_group_put(&state->txn, &group);
-	if (err)
+	if (!err)
+		err = meta_chunk_put(state, &chunk, NULL);
+	if (err || !is_hashed(commit, new))
 		return err;
-	return meta_chunk_put(state, &chunk, NULL);
+	return enter_chunk(commit, new, &chunk, given);
 }
 
 static int make_chunks(struct commit *commit)
 {
 	const u8 *at = commit->chunks;
 	const struct weft_chunk_new *chunk;
-	u64 number;
 	int err;
 
 	for (u32 i = 0; i < commit->n_chunks; i++) {
 		chunk = next_chunk(commit, &at);
 		if (!chunk)
 			return -EBADMSG;
-		err = make_chunk(commit, chunk, &number);
+		err = make_chunk(commit, chunk, &commit->given[i]);
 		if (err)
 			return err;
-		commit->given[i] = (struct given){ chunk->group, cpu_to_le64(number) };
 	}
 	return 0;
 }
@@ -528,6 +591,39 @@ static int run_steps(struct commit *commit)
 	return err ? err : ret;
 }
 
+/* New chunks whose content another chunk had: its sid is not theirs. */
+static int answer_shared(struct commit *commit)
+{
+	struct weft_chunk_found found[WEFT_COMMIT_HASHED_MAX];
+	const u8 *at = commit->chunks;
+	const struct weft_chunk_new *new;
+	struct meta_chunk chunk;
+	unsigned int n = 0;
+	int err;
+
+	for (u32 i = 0; i < commit->n_chunks && n < ARRAY_SIZE(found); i++) {
+		new = next_chunk(commit, &at);
+		if (!new)
+			return -EBADMSG;
+		if (!is_hashed(commit, new) || !(le32_to_cpu(new->flags) & WEFT_NF_SHARE))
+			continue;
+		err = meta_chunk_get(&commit->apply->state->txn,
+				     le64_to_cpu(commit->given[i].group),
+				     le64_to_cpu(commit->given[i].number), &chunk);
+		if (err)
+			return err == -ENOENT ? -EBADMSG : err;
+		if (!memcmp(&chunk.head.sid, &new->sid, sizeof(new->sid)))
+			continue;
+		found[n++] = (struct weft_chunk_found){ cpu_to_le32(i),
+							cpu_to_le32(WEFT_FOUND_EXISTS),
+							commit->given[i].group,
+							commit->given[i].number };
+	}
+	if (n)
+		tlv_put(&commit->apply->outcome->answer, WEFT_P_FOUND, found, n * sizeof(*found));
+	return 0;
+}
+
 int meta_apply_commit(struct meta_apply *apply)
 {
 	struct commit commit = { .apply = apply };
@@ -557,7 +653,7 @@ int meta_apply_commit(struct meta_apply *apply)
 		sizeof(commit.inode.attr));
 	tlv_put(&apply->outcome->answer, WEFT_P_NUMBERS, numbers,
 		commit.n_chunks * sizeof(*numbers));
-	return WEFT_ST_OK;
+	return answer_shared(&commit);
 }
 
 /* ---- Where shards are ---- */
@@ -646,7 +742,8 @@ int meta_apply_shards(struct meta_apply *apply)
 		return -EBADMSG;
 	for (u32 i = 0; i < count; i++) {
 		err = apply_report(apply->state, apply->entry, &reports[i],
-				   apply->entry->op == WEFT_REQ_SHARDS_STORED, apply->tree.volume);
+				   apply->entry->op == WEFT_REQ_SHARDS_STORED,
+				   meta_volume_domain(&apply->volume.head.info));
 		if (err)
 			return err;
 	}

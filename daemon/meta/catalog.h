@@ -113,6 +113,13 @@ struct cat_store *catalog_store(const struct meta_catalog *catalog, u32 store);
 struct cat_group *catalog_group(const struct meta_catalog *catalog, u64 group);
 struct cat_volume *catalog_volume(const struct meta_catalog *catalog, u64 volume);
 struct cat_volume *catalog_volume_by_name(const struct meta_catalog *catalog, const char *name);
+/* Whose groups it writes to. */
+static inline u64 catalog_domain(const struct cat_volume *volume)
+{
+	u32 domain = le32_to_cpu(volume->info.dedup_domain);
+
+	return domain ? domain : volume->volume;
+}
 /* Not one that is being ended. */
 struct cat_session *catalog_session(const struct meta_catalog *catalog, u64 session);
 struct cat_host *catalog_host_by_client(const struct meta_catalog *catalog, u64 client);

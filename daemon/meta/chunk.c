@@ -8,7 +8,9 @@
  * refs is the number of extents that refer to the chunk. A chunk is condemned exactly while refs is
  * 0 and it is not being deleted, and stands in CONDEMNED exactly then. It stands in EXCEPTION
  * exactly while it has a missing shard and is not being deleted. The totals in the counters, and
- * those of compressed chunks in the volume's record, follow in the same entry.
+ * those of compressed chunks in the volume's record, and those of its domain follow in the same entry.
+ *
+ * With a content id it may stand in DEDUP (dedup.c), but not while it is being deleted.
  */
 #include <errno.h>
 
@@ -111,16 +113,16 @@ static void count_state(struct meta_state *state, const struct meta_chunk *chunk
 	}
 }
 
-static bool is_packed(const struct meta_chunk *chunk)
+static bool is_live(const struct meta_chunk *chunk)
 {
-	return chunk && chunk->head.state == WEFT_MC_LIVE && chunk->head.codec != WEFT_CODEC_RAW;
+	return chunk && chunk->head.state == WEFT_MC_LIVE;
 }
 
-/* The volume's totals of compressed chunks, for the step from old to chunk. */
-static int follow_packed(struct meta_state *state, const struct meta_chunk *chunk,
-			 const struct meta_chunk *old)
+/* The totals of its domain, and of compressed chunks, for the step from old to chunk. */
+static int follow_usage(struct meta_state *state, const struct meta_chunk *chunk,
+			const struct meta_chunk *old)
 {
-	s64 sign = (s64)is_packed(chunk) - (s64)is_packed(old);
+	s64 sign = (s64)is_live(chunk) - (s64)is_live(old);
 	struct meta_group group;
 	int err;
 
@@ -129,6 +131,9 @@ static int follow_packed(struct meta_state *state, const struct meta_chunk *chun
 	err = meta_group_get(&state->txn, chunk->group, &group);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
+	err = meta_usage_chunk(state, le64_to_cpu(group.head.domain), sign, chunk);
+	if (err || chunk->head.codec == WEFT_CODEC_RAW)
+		return err;
 	return meta_volume_account_packed(state, le64_to_cpu(group.head.domain),
 					  sign * le32_to_cpu(chunk->head.plain_len),
 					  sign * le32_to_cpu(chunk->head.stored_len));
@@ -155,7 +160,7 @@ int meta_chunk_put(struct meta_state *state, const struct meta_chunk *chunk,
 	count_state(state, chunk, true);
 	err = follow_exceptions(state, chunk, old);
 	if (!err)
-		err = follow_packed(state, chunk, old);
+		err = follow_usage(state, chunk, old);
 	if (err)
 		return err;
 	return meta_put(&state->txn, WEFT_MT_CHUNK, &key, &chunk->head, sizeof(chunk->head), tail,
@@ -240,6 +245,10 @@ int meta_chunk_delete_begin(struct meta_state *state, struct meta_chunk *chunk)
 			       0);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
+	/* From here on it is no answer to anybody who asks for its content. */
+	err = meta_dedup_del(state, chunk);
+	if (err)
+		return err;
 	chunk->head.state = WEFT_MC_DELETING;
 	return meta_chunk_put(state, chunk, &old);
 }

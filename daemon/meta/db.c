@@ -39,6 +39,8 @@ static const char *const table_names[WEFT_MT_NR] = {
 	[WEFT_MT_EXCEPTION] = "exception",
 	[WEFT_MT_CONDEMNED] = "condemned",
 	[WEFT_MT_DELETING] = "deleting",
+	[WEFT_MT_DEDUP] = "dedup",
+	[WEFT_MT_USAGE] = "usage",
 };
 
 const char *meta_table_name(enum weft_m_table table)
@@ -130,6 +132,17 @@ void meta_db_size(struct meta_db *db, u64 *used, u64 *map)
 	mdb_env_stat(db->env, &stat);
 	*used = (info.me_last_pgno + 1) * (u64)stat.ms_psize;
 	*map = info.me_mapsize;
+}
+
+int meta_table_records(struct meta_txn *txn, enum weft_m_table table, u64 *records)
+{
+	MDB_stat stat;
+	int rc = mdb_stat(txn->mdb, txn->db->tables[table], &stat);
+
+	if (rc)
+		return db_error(rc, "looking at the table", table_names[table]);
+	*records = stat.ms_entries;
+	return 0;
 }
 
 int meta_txn_begin(struct meta_txn *txn, struct meta_db *db, bool write)

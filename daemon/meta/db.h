@@ -97,6 +97,8 @@ bool meta_walk_within(const struct meta_walk *walk, const struct meta_key *key, 
 /* Copy the head of the record that it stands on; -EBADMSG if it is shorter. */
 int meta_walk_head(const struct meta_walk *walk, void *head, size_t head_len);
 
+/* How many records a table has, without counting them. */
+int meta_table_records(struct meta_txn *txn, enum weft_m_table table, u64 *records);
 /* The table's name, for messages. */
 const char *meta_table_name(enum weft_m_table table);
 
@@ -113,7 +115,7 @@ struct meta_key meta_key_inode(const struct meta_tree *tree, u64 ino);	/* INODE,
 struct meta_key meta_key_dirent(const struct meta_tree *tree, u64 dir, u64 position);
 struct meta_key meta_key_extent(const struct meta_tree *tree, u64 ino, u64 offset);
 struct meta_key meta_key_chunk(u64 group, u64 number);	/* CHUNK, EXCEPTION, DELETING */
-struct meta_key meta_key_u64(u64 id);			/* GROUP, SESSION, VOLUME */
+struct meta_key meta_key_u64(u64 id);			/* GROUP, SESSION, VOLUME, USAGE */
 struct meta_key meta_key_u32(u32 id);			/* HOST, STORE */
 struct meta_key meta_key_orphan(const struct meta_tree *tree, u64 session, u64 ino);
 struct meta_key meta_key_job(const struct meta_tree *tree, enum weft_m_job kind, u64 object);
@@ -122,6 +124,7 @@ struct meta_key meta_key_slot(u64 session, u32 slot);
 struct meta_key meta_key_bytes(const void *bytes,
 			       size_t len); /* names and UUIDs; len at most META_KEY_MAX */
 struct meta_key meta_key_condemned(u8 mgrp, u64 time_ns, u64 group, u64 number);
+struct meta_key meta_key_content(u64 domain, const u8 content_id[32]);
 /* The number that stands at byte offset of a key. */
 u64 meta_key_get_u64(const struct meta_key *key, size_t offset);
 u32 meta_key_get_u32(const struct meta_key *key, size_t offset);

@@ -146,7 +146,10 @@ static int cut_one(struct meta_state *state, const struct meta_tree *tree,
 			return err;
 	}
 	le64_sub(&inode->attr.bytes, to - from);
-	return kept ? 0 : meta_chunk_unref(state, extent->group, extent->number);
+	err = meta_usage_map(state, tree->volume, -(s64)(to - from));
+	if (err || kept)
+		return err;
+	return meta_chunk_unref(state, extent->group, extent->number);
 }
 
 int meta_extent_cut(struct meta_state *state, const struct meta_tree *tree,
@@ -265,6 +268,9 @@ int meta_extent_add(struct meta_state *state, const struct meta_tree *tree,
 	int err;
 
 	le64_add(&inode->attr.bytes, extent->length);
+	err = meta_usage_map(state, tree->volume, (s64)extent->length);
+	if (err)
+		return err;
 	err = continued(state, tree, ino, extent, &whole);
 	if (!err) {
 		whole.length += extent->length;

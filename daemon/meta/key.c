@@ -143,6 +143,16 @@ struct meta_key meta_key_condemned(u8 mgrp, u64 time_ns, u64 group, u64 number)
 	return key;
 }
 
+struct meta_key meta_key_content(u64 domain, const u8 content_id[32])
+{
+	struct meta_key key = { 0 };
+
+	add_u64(&key, domain);
+	memcpy(key.bytes + key.len, content_id, 16);
+	key.len += 16;
+	return key;
+}
+
 u64 meta_key_get_u64(const struct meta_key *key, size_t offset)
 {
 	u64 big = 0;

@@ -41,6 +41,14 @@ struct meta_hooks {
 	void (*group)(void *owner, u64 group);
 	void (*volume)(void *owner, u64 volume);
 	void (*session)(void *owner, u64 session, bool ended);
+	/* Behind it the index has this content id. */
+	void (*content)(void *owner, const u8 content_id[32]);
+};
+
+/* What the entry being applied has changed of a domain's totals; see usage.c. */
+struct meta_usage_change {
+	u64 domain;
+	s64 mapped, chunks, plain, stored, raw, ids;
 };
 
 struct meta_state {
@@ -60,6 +68,7 @@ struct meta_state {
 	char cluster_name[256];
 	struct weft_m_counters counters;
 	u64 budget; /* value of txn.written that the entry being applied should not pass */
+	struct meta_usage_change usage;
 	const struct meta_hooks *hooks;
 	void *owner;
 };
@@ -243,6 +252,43 @@ unsigned int meta_chunk_missing(const struct meta_chunk *chunk);
  */
 void meta_chunk_set_store(struct meta_chunk *chunk, u8 index, u32 store, u32 slot_store);
 
+struct meta_group;
+
+/* ---- dedup.c: which chunk has a content ---- */
+
+/* Of a NEWCHUNK; false: it is all zero. */
+bool meta_dedup_has_id(const u8 content_id[32]);
+/* The chunk of the index, in whatever state it is. -ENOENT: none has this content. */
+int meta_dedup_find(struct meta_txn *txn, u64 domain, const u8 content_id[32],
+		    struct meta_chunk *chunk);
+/* From now on the index leads to this chunk, which has an id. */
+int meta_dedup_add(struct meta_state *state, u64 domain, const struct meta_chunk *chunk);
+/* It does no longer, if it did. */
+int meta_dedup_del(struct meta_state *state, const struct meta_chunk *chunk);
+
+/* What decides whether a chunk may be shared besides its record: the stores that are up now. */
+struct meta_dedup_judge {
+	bool (*healthy)(void *ctx, const struct meta_chunk *chunk, const struct meta_group *group);
+	void *ctx;
+};
+
+/* Answer CHUNKS for the mount with this session. A negative errno is of this machine. */
+int meta_dedup_answer(struct meta_state *state, u64 session, const struct weft_chunk_ask *asks,
+		      u32 n, const struct meta_dedup_judge *judge, struct meta_outcome *outcome);
+
+/* ---- usage.c: what a dedup domain holds ---- */
+
+int meta_usage_get(struct meta_txn *txn, u64 domain, struct weft_m_usage *usage);
+/* A domain begins. */
+int meta_usage_begin(struct meta_state *state, u64 domain);
+/* A file of the volume refers to more or fewer bytes. */
+int meta_usage_map(struct meta_state *state, u64 volume, s64 bytes);
+/* So many (1 or -1) chunks like this one are live. */
+int meta_usage_chunk(struct meta_state *state, u64 domain, s64 sign, const struct meta_chunk *chunk);
+int meta_usage_ids(struct meta_state *state, u64 domain, s64 ids);
+/* Write what the entry has changed; at its end. */
+int meta_usage_flush(struct meta_state *state);
+
 /* ---- group.c ---- */
 
 struct meta_group {
@@ -307,6 +353,8 @@ int meta_volume_put(struct meta_txn *txn, const struct meta_volume *volume);
 int meta_volume_decode(const struct meta_key *key, const u8 *value, size_t len,
 		       struct meta_volume *volume);
 int meta_volume_find(struct meta_txn *txn, const char *name, u64 *volume);
+/* The domain that its groups and chunks belong to. Pure. */
+u64 meta_volume_domain(const struct weft_volume_info *info);
 /* Add to what a volume holds. */
 int meta_volume_account(struct meta_state *state, u64 volume, s64 files, s64 bytes);
 /* Its compressed chunks became more or fewer. */
@@ -393,6 +441,8 @@ const void *meta_entry_body(const struct meta_entry *entry, size_t head_len, con
 #define META_LEVEL_LATE_SHARDS 2u
 /* From this level on what is made in a directory inherits its policy. */
 #define META_LEVEL_POLICY 4u
+/* From this level on content ids count, and totals are kept of domains. */
+#define META_LEVEL_DEDUP 5u
 
 /*
  * Apply entry number index. Entries at or below state->index are skipped: outcome->status is then
@@ -477,7 +527,7 @@ struct meta_ask {
 	bool entry;		/* it became an entry: buffer */
 	u64 ino;		/* or parent */
 	u64 offset;		/* or cookie */
-	u64 length;
+	u64 length;		/* CHUNKS: how many struct weft_chunk_ask stand in the buffer */
 	u64 group;
 	u32 flags;
 	u8 name_len;
@@ -503,5 +553,7 @@ u32 meta_request_parse(u16 op, u64 session, u64 sequence, u32 slot, const void *
  */
 int meta_read(struct meta_state *state, u64 session, const struct meta_ask *ask,
 	      struct meta_outcome *outcome);
+/* Tell a reader of a chunk: CHUNK. */
+int meta_read_put_chunk(const struct meta_chunk *chunk, struct tlv_writer *answer);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * pool.c - the groups that chunks are written to
  *
- * For each volume the pool keeps open groups of two classes, (k, m) and (1, m) for small chunks.
- * When fewer than k + m stores are up there are narrower ones: the same m and the widest k that the
+ * For each volume, or for those together that share a dedup domain, the pool keeps open groups of two
+ * classes, (k, m) and (1, m) for small chunks. When fewer than k + m stores are up there are narrower ones: the same m and the widest k that the
  * stores allow. Below 1 + m stores a volume that allows it gets as many copies as there are stores;
  * the redundancy that a chunk got is that of its group, so COMMIT needs no exception. A group with
  * a store that is not up is closed for new chunks and opened again when all are back; narrow groups
@@ -40,8 +40,8 @@ struct meta_pool {
 	unsigned int asked;  /* slots of groups being made for mounts; atomic, see finish_asked() */
 };
 
-/* Equal texts in one label of two hosts are one domain. 0 for an empty one. */
-static u32 domain(const char *region, const char *datacenter, const char *rack)
+/* Equal texts in one label of two hosts are one place. 0 for an empty one. */
+static u32 place(const char *region, const char *datacenter, const char *rack)
 {
 	u32 hash = 2166136261u;
 
@@ -71,9 +71,9 @@ static void describe(struct meta_brain *brain, const struct cat_store *store,
 		.store = store->store,
 		.host = store->host,
 		.disk = store->disk,
-		.rack = *rack ? domain(region, datacenter, rack) : 0,
-		.datacenter = *datacenter ? domain(region, datacenter, "") : 0,
-		.region = *region ? domain(region, "", "") : 0,
+		.rack = *rack ? place(region, datacenter, rack) : 0,
+		.datacenter = *datacenter ? place(region, datacenter, "") : 0,
+		.region = *region ? place(region, "", "") : 0,
 		.capacity = store->capacity,
 		.free = store->free,
 		.uptime = detector_uptime(brain->detector, store->host, brain->now_ns),
@@ -151,7 +151,7 @@ static int propose_group(struct meta_brain *brain, struct meta_op *op,
 			 size_t n_avoid, struct placement_report *report)
 {
 	struct meta_pool *pool = brain->pool;
-	struct weft_e_group body = { .domain = cpu_to_le64(volume->volume), .k = k, .m = m,
+	struct weft_e_group body = { .domain = cpu_to_le64(catalog_domain(volume)), .k = k, .m = m,
 				      .flags = cpu_to_le16(group_flags(volume, want_k, k, m)) };
 	u32 stores[PLACEMENT_MAX];
 	__le32 slots[PLACEMENT_MAX];
@@ -188,15 +188,15 @@ static bool uses(const struct cat_group *group, const u32 *avoid, size_t n_avoid
 }
 
 /* Open or not. */
-static bool has_shape(struct meta_brain *brain, const struct cat_group *group, u64 volume, u8 k,
+static bool has_shape(struct meta_brain *brain, const struct cat_group *group, u64 domain, u8 k,
 		      u8 m)
 {
-	return group && group->domain == volume && group->k == k && group->m == m &&
+	return group && group->domain == domain && group->k == k && group->m == m &&
 	       catalog_group_up(&brain->catalog, group);
 }
 
 /* A group of that shape without any of these stores, an open one if there is; another one each time. */
-static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, u8 m,
+static struct cat_group *find_group(struct meta_brain *brain, u64 domain, u8 k, u8 m,
 				    const u32 *avoid, size_t n_avoid)
 {
 	struct meta_catalog *catalog = &brain->catalog;
@@ -205,7 +205,7 @@ static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, 
 
 	for (u64 i = 0; i < catalog->n_groups; i++) {
 		group = catalog->groups[(start + i) % catalog->n_groups];
-		if (!has_shape(brain, group, volume, k, m) || uses(group, avoid, n_avoid))
+		if (!has_shape(brain, group, domain, k, m) || uses(group, avoid, n_avoid))
 			continue;
 		if (group->flags & WEFT_GF_OPEN)
 			return group;
@@ -216,7 +216,7 @@ static struct cat_group *find_group(struct meta_brain *brain, u64 volume, u8 k, 
 }
 
 /* With that redundancy, no wider than wanted, and as few of these stores in it as can be. */
-static struct cat_group *find_nearest(struct meta_brain *brain, u64 volume, u8 want_k, u8 m,
+static struct cat_group *find_nearest(struct meta_brain *brain, u64 domain, u8 want_k, u8 m,
 				      const u32 *avoid, size_t n_avoid)
 {
 	struct meta_catalog *catalog = &brain->catalog;
@@ -226,7 +226,7 @@ static struct cat_group *find_nearest(struct meta_brain *brain, u64 volume, u8 w
 	for (u64 i = 0; i < catalog->n_groups; i++) {
 		group = catalog->groups[i];
 		if (!group || group->k > want_k || group->m < m ||
-		    !has_shape(brain, group, volume, group->k, group->m))
+		    !has_shape(brain, group, domain, group->k, group->m))
 			continue;
 		n = count_used(group, avoid, n_avoid);
 		if (n >= least)
@@ -238,14 +238,14 @@ static struct cat_group *find_nearest(struct meta_brain *brain, u64 volume, u8 w
 }
 
 /* Another group of so many slots may be made because a mount wants it. collect() has been called. */
-static bool may_ask_for(const struct meta_brain *brain, u64 volume, unsigned int slots)
+static bool may_ask_for(const struct meta_brain *brain, u64 domain, unsigned int slots)
 {
 	u64 used = slots + __atomic_load_n(&brain->pool->asked, __ATOMIC_RELAXED);
 	const struct cat_group *group;
 
 	for (u64 i = 0; i < brain->catalog.n_groups; i++) {
 		group = brain->catalog.groups[i];
-		if (group && group->domain == volume)
+		if (group && group->domain == domain)
 			used += (unsigned int)group->k + group->m;
 	}
 	return used <= (u64)brain->pool->n_stores * SLOTS_STORE;
@@ -289,7 +289,7 @@ void meta_run_group(struct meta_brain *brain, struct meta_op *op)
 	if (!volume)
 		return;
 	group = catalog_group(&brain->catalog, op->ask.group);
-	if (group && group->domain == volume->volume)
+	if (group && group->domain == catalog_domain(volume))
 		answer_group(brain, op, group->group);
 	else
 		meta_op_refuse(op, WEFT_ST_NOENT, WEFT_P_TEXT, "the volume has no group %llu",
@@ -338,8 +338,8 @@ static void ask_for_group(struct meta_brain *brain, struct meta_op *op,
 	struct cat_group *group;
 	int err;
 
-	if (!may_ask_for(brain, volume->volume, slots)) {
-		group = find_nearest(brain, volume->volume, op->ask.want_k, m, op->ask.avoid,
+	if (!may_ask_for(brain, catalog_domain(volume), slots)) {
+		group = find_nearest(brain, catalog_domain(volume), op->ask.want_k, m, op->ask.avoid,
 				     op->ask.avoids);
 		if (group)
 			answer_group(brain, op, group->group);
@@ -391,7 +391,7 @@ void meta_run_group_want(struct meta_brain *brain, struct meta_op *op)
 		refuse_too_few(brain, op, volume, up);
 		return;
 	}
-	group = find_group(brain, volume->volume, k, m, op->ask.avoid, op->ask.avoids);
+	group = find_group(brain, catalog_domain(volume), k, m, op->ask.avoid, op->ask.avoids);
 	if (group)
 		answer_group(brain, op, group->group);
 	else
@@ -494,7 +494,7 @@ static unsigned int fill_class(struct meta_brain *brain, const struct cat_volume
 	/* What is about to be opened counts. */
 	for (u64 i = 0; i < brain->catalog.n_groups; i++) {
 		group = brain->catalog.groups[i];
-		open += has_shape(brain, group, volume->volume, k, m) &&
+		open += has_shape(brain, group, catalog_domain(volume), k, m) &&
 			wants_open(brain, group, up);
 	}
 	want = target(brain, k, m);

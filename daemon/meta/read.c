@@ -79,37 +79,41 @@ static bool note_chunk(struct seen *seen, u64 group, u64 number)
 	return true;
 }
 
+int meta_read_put_chunk(const struct meta_chunk *chunk, struct tlv_writer *answer)
+{
+	size_t exceptions = chunk->head.exceptions * sizeof(chunk->exceptions[0]);
+	struct weft_chunk_info info = {
+		.group = cpu_to_le64(chunk->group),
+		.number = cpu_to_le64(chunk->number),
+		.sid = chunk->head.sid,
+		.plain_len = chunk->head.plain_len,
+		.stored_len = chunk->head.stored_len,
+		.shard_len = chunk->head.shard_len,
+		.key_id = chunk->head.key_id,
+		.codec = chunk->head.codec,
+		.cipher = chunk->head.cipher,
+		.k = chunk->head.k,
+		.m = chunk->head.m,
+		.exceptions = cpu_to_le32(chunk->head.exceptions),
+	};
+	u8 *at = tlv_reserve(answer, WEFT_P_CHUNK, sizeof(info) + exceptions);
+
+	if (!at)
+		return tlv_finish(answer);
+	memcpy(at, &info, sizeof(info));
+	memcpy(at + sizeof(info), chunk->exceptions, exceptions);
+	return 0;
+}
+
 static int put_chunk(struct read *read, u64 group, u64 number)
 {
-	struct weft_chunk_info info = {
-		.group = cpu_to_le64(group),
-		.number = cpu_to_le64(number),
-	};
 	struct meta_chunk chunk;
-	size_t exceptions;
-	u8 *at;
 	int err;
 
 	err = meta_chunk_get(&read->state->txn, group, number, &chunk);
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
-	exceptions = chunk.head.exceptions * sizeof(chunk.exceptions[0]);
-	info.sid = chunk.head.sid;
-	info.plain_len = chunk.head.plain_len;
-	info.stored_len = chunk.head.stored_len;
-	info.shard_len = chunk.head.shard_len;
-	info.key_id = chunk.head.key_id;
-	info.codec = chunk.head.codec;
-	info.cipher = chunk.head.cipher;
-	info.k = chunk.head.k;
-	info.m = chunk.head.m;
-	info.exceptions = cpu_to_le32(chunk.head.exceptions);
-	at = tlv_reserve(&read->outcome->answer, WEFT_P_CHUNK, sizeof(info) + exceptions);
-	if (!at)
-		return tlv_finish(&read->outcome->answer);
-	memcpy(at, &info, sizeof(info));
-	memcpy(at + sizeof(info), chunk.exceptions, exceptions);
-	return 0;
+	return meta_read_put_chunk(&chunk, &read->outcome->answer);
 }
 
 /* Room that an extent may take: itself and its chunk with all exceptions. */

@@ -25,6 +25,7 @@ struct parse {
 	struct meta_buffer *buffer;
 	struct meta_ask *ask;
 	const char **why;
+	bool hashed; /* a NEWCHUNK has a content id */
 };
 
 static bool get_u64(const struct parse *ctx, enum weft_p type, u64 *value)
@@ -241,6 +242,20 @@ static u32 parse_forget(struct parse *ctx)
 
 /* ---- COMMIT ---- */
 
+/* What a NEWCHUNK says of its content. */
+static u32 check_content(struct parse *ctx, const struct weft_chunk_new *chunk)
+{
+	bool hashed = meta_dedup_has_id(chunk->content_id);
+	u32 flags = le32_to_cpu(chunk->flags);
+
+	if (flags & ~(u32)WEFT_NF_KNOWN || (flags & WEFT_NF_SHARE && !hashed))
+		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk whose flags make no sense");
+	if (hashed && le32_to_cpu(chunk->plain_len) < WEFT_DEDUP_MIN)
+		FAIL(WEFT_ST_INVAL, "COMMIT with a content id of a chunk that is too short for one");
+	ctx->hashed |= hashed;
+	return WEFT_ST_OK;
+}
+
 static u32 check_new_chunk(struct parse *ctx, const struct tlv *tlv, u32 *length)
 {
 	struct weft_chunk_new chunk;
@@ -258,11 +273,11 @@ static u32 check_new_chunk(struct parse *ctx, const struct tlv *tlv, u32 *length
 	if (!plain || plain > WEFT_CHUNK_MAX || !stored_len || (u64)shard * chunk.k < stored_len ||
 	    !chunk.group)
 		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk whose lengths are impossible");
-	if (chunk.flags || weft_header_lengths_check(plain, stored_len, chunk.codec, chunk.cipher,
-						     le32_to_cpu(chunk.key_id), NULL))
+	if (weft_header_lengths_check(plain, stored_len, chunk.codec, chunk.cipher,
+				      le32_to_cpu(chunk.key_id), NULL))
 		FAIL(WEFT_ST_INVAL, "COMMIT with a chunk in a form that is not known");
 	*length = plain;
-	return WEFT_ST_OK;
+	return check_content(ctx, &chunk);
 }
 
 /*
@@ -292,6 +307,9 @@ static u32 scan_chunks(struct parse *ctx, bool store, u32 *lengths, size_t max, 
 		}
 		++*count;
 	}
+	/* Each of these may touch more records. */
+	if (ctx->hashed && *count > WEFT_COMMIT_HASHED_MAX)
+		FAIL(WEFT_ST_INVAL, "COMMIT with too many chunks for one with content ids");
 	return WEFT_ST_OK;
 }
 
@@ -484,6 +502,26 @@ static u32 ask_want(struct parse *ctx)
 	return WEFT_ST_OK;
 }
 
+static u32 ask_chunks(struct parse *ctx)
+{
+	const struct tlv *tlv = &ctx->known[WEFT_P_ASK];
+	struct weft_chunk_ask ask;
+	u32 plain;
+
+	ctx->ask->length = tlv->len / sizeof(ask);
+	if (!ctx->ask->length || tlv->len % sizeof(ask) ||
+	    ctx->ask->length > WEFT_CHUNKS_ASKED_MAX)
+		FAIL(WEFT_ST_INVAL, "CHUNKS asks for 1 to 64 contents");
+	for (size_t at = 0; at < tlv->len; at += sizeof(ask)) {
+		memcpy(&ask, (const u8 *)tlv->data + at, sizeof(ask));
+		plain = le32_to_cpu(ask.plain_len);
+		if (plain < WEFT_DEDUP_MIN || plain > WEFT_CHUNK_MAX || ask.reserved ||
+		    !meta_dedup_has_id(ask.content_id))
+			FAIL(WEFT_ST_INVAL, "CHUNKS asks for a content that has no id");
+	}
+	return stored(put_tlv(ctx, WEFT_P_ASK));
+}
+
 static u32 parse_ask(struct parse *ctx, u16 op)
 {
 	struct meta_ask *ask = ctx->ask;
@@ -520,6 +558,8 @@ static u32 parse_ask(struct parse *ctx, u16 op)
 		return WEFT_ST_OK;
 	case WEFT_REQ_GROUP_WANT:
 		return ask_want(ctx);
+	case WEFT_REQ_CHUNKS:
+		return ask_chunks(ctx);
 	case WEFT_REQ_STATFS:
 		return WEFT_ST_OK;
 	}

@@ -73,6 +73,13 @@ int meta_volume_find(struct meta_txn *txn, const char *name, u64 *volume)
 	return err;
 }
 
+u64 meta_volume_domain(const struct weft_volume_info *info)
+{
+	u32 domain = le32_to_cpu(info->dedup_domain);
+
+	return domain ? domain : le64_to_cpu(info->volume);
+}
+
 int meta_volume_account(struct meta_state *state, u64 id, s64 files, s64 bytes)
 {
 	struct meta_volume volume;

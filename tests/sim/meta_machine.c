@@ -12,10 +12,15 @@
 #include <unistd.h>
 #include "cluster.h"
 #include "meta/meta.h"
+#include "weft_ctl.h"
 
 #define MAP_SIZE (1ull << 28)
 #define NAMES	 300
 #define SLOTS	 64
+#define GROUPS	 4
+#define CHUNKS	 40 /* numbers that COMMITs name */
+#define CONTENTS 12
+#define BEGINNINGS 6
 
 struct medium {
 	struct sim_disk *disk;
@@ -68,7 +73,8 @@ static void beginning(struct meta_buffer *entry, unsigned int which)
 			  .chunk_size = cpu_to_le32(1 << 22),
 			  .chunk_min = cpu_to_le32(1 << 22),
 			  .chunk_max = cpu_to_le32(1 << 22),
-			  .inline_max = cpu_to_le32(1900) },
+			  .inline_max = cpu_to_le32(1900),
+			  .dedup_domain = cpu_to_le32(WEFT_DEDUP_OWN) },
 		.name_key = { 3, 1, 4 },
 		.mode = cpu_to_le32(0755),
 		.name_len = cpu_to_le32(4),
@@ -76,6 +82,13 @@ static void beginning(struct meta_buffer *entry, unsigned int which)
 	struct weft_e_mount mount = { .client = { 1 },
 				      .volume = cpu_to_le64(made.volume),
 				      .name_len = cpu_to_le32(6) };
+	struct weft_e_host host = { .strings_len = cpu_to_le32(8) };
+	struct weft_e_store store = { .uuid = { 1 }, .host = cpu_to_le32(1), .path_len = cpu_to_le32(4) };
+	struct {
+		struct weft_e_group head;
+		__le32 store;
+	} group = { { .domain = cpu_to_le64(made.volume), .k = 1, .flags = cpu_to_le16(WEFT_GF_OPEN) },
+		    cpu_to_le32(1) };
 
 	switch (which) {
 	case 0:
@@ -83,6 +96,17 @@ static void beginning(struct meta_buffer *entry, unsigned int which)
 		break;
 	case 1:
 		entry_of(entry, WEFT_ME_VOLUME_CREATE, &volume, sizeof(volume), "main");
+		break;
+	case 3:
+		entry_of(entry, WEFT_ME_HOST_SET, &host, sizeof(host), "");
+		must(meta_buffer_put(entry, "host\0\0\0\0", 8));
+		meta_entry_end(entry, time_ns += 1000);
+		break;
+	case 4:
+		entry_of(entry, WEFT_ME_STORE_SET, &store, sizeof(store), "/srv");
+		break;
+	case 5:
+		entry_of(entry, WEFT_ME_GROUP_CREATE, &group, sizeof(group.head) + sizeof(group.store), "");
 		break;
 	default:
 		entry_of(entry, WEFT_ME_MOUNT, &mount, sizeof(mount), "client");
@@ -124,6 +148,37 @@ static uint16_t put_request(struct tlv_writer *w, uint64_t random)
 	}
 }
 
+/* A chunk of one of a few contents, or a chunk that is there, or was, or never is. */
+static uint16_t put_chunk(struct tlv_writer *w, uint64_t random)
+{
+	struct weft_extent extent = { .length = cpu_to_le64(WEFT_DEDUP_MIN) };
+	struct weft_commit commit = { .flags = cpu_to_le32(WEFT_CF_SIZE),
+				      .size = cpu_to_le64(WEFT_DEDUP_MIN) };
+	struct {
+		struct weft_chunk_new chunk;
+		struct weft_shard_new shard;
+	} new = { { .sid = { cpu_to_le64(made.session), cpu_to_le64(time_ns) },
+		    .group = cpu_to_le64(1 + (random >> 48) % GROUPS),
+		    .plain_len = cpu_to_le32(WEFT_DEDUP_MIN),
+		    .stored_len = cpu_to_le32(WEFT_DEDUP_MIN),
+		    .shard_len = cpu_to_le32(WEFT_DEDUP_MIN),
+		    .k = 1,
+		    .content_id = { 1, (uint8_t)((random >> 24) % CONTENTS) },
+		    .flags = cpu_to_le32(random & 0x10 ? WEFT_NF_SHARE : 0) },
+		  { .store = cpu_to_le32(1) } };
+
+	tlv_put_u64(w, WEFT_P_INO, made.root + 1 + (random >> 16) % NAMES);
+	tlv_put(w, WEFT_P_COMMIT, &commit, sizeof(commit));
+	if (random & 0x20) {
+		extent.group = cpu_to_le64(1 + (random >> 48) % GROUPS);
+		extent.number = cpu_to_le64(1 + (random >> 32) % CHUNKS);
+	} else {
+		tlv_put(w, WEFT_P_NEWCHUNK, &new, sizeof(new.chunk) + sizeof(new.shard));
+	}
+	tlv_put(w, WEFT_P_EXTENTS, &extent, sizeof(extent));
+	return WEFT_REQ_COMMIT;
+}
+
 /* Content and size of one of the first files, or of none: numbers are given in order. */
 static uint16_t put_content(struct tlv_writer *w, uint64_t random)
 {
@@ -162,7 +217,9 @@ static void request(struct meta_buffer *entry, uint64_t random, unsigned int bug
 	uint16_t op;
 
 	tlv_writer_init(&w, WEFT_PAYLOAD_MAX);
-	op = random >> 60 < 6 ? put_content(&w, random) : put_request(&w, random);
+	op = random >> 60 < 3	? put_content(&w, random)
+	     : random >> 60 < 6 ? put_chunk(&w, random)
+				: put_request(&w, random);
 	must(tlv_finish(&w));
 	sequences[slot] += !reuse;
 	if (meta_request_parse(op, made.session, sequences[slot], slot, w.data, w.len, entry, &ask,
@@ -180,7 +237,7 @@ static size_t meta_command(uint64_t random, unsigned int bugs, uint8_t *bytes)
 	size_t len;
 
 	if (random >> 56 < 16)
-		beginning(&entry, (unsigned int)(random % 3));
+		beginning(&entry, (unsigned int)(random % BEGINNINGS));
 	else
 		request(&entry, random, bugs);
 	len = entry.len;

@@ -379,7 +379,7 @@ static void form(struct meta_fixture *f)
 	meta_buffer_free(&entry);
 }
 
-void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, unsigned int stores)
+u32 fixture_volume(struct meta_fixture *f, const char *name, u32 k, u32 m, u32 dedup_domain, u64 *volume)
 {
 	struct weft_e_volume body = {
 		.info = { .k = cpu_to_le32(k),
@@ -387,22 +387,31 @@ void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, uns
 			  .chunk_size = cpu_to_le32(1 << 22),
 			  .chunk_min = cpu_to_le32(1 << 22),
 			  .chunk_max = cpu_to_le32(1 << 22),
-			  .inline_max = cpu_to_le32(1900) },
+			  .inline_max = cpu_to_le32(1900),
+			  .dedup_domain = cpu_to_le32(dedup_domain) },
 		.name_key = { 3, 1, 4 },
 		.mode = cpu_to_le32(0755),
-		.name_len = cpu_to_le32(4),
+		.name_len = cpu_to_le32((u32)strlen(name)),
 	};
 	struct meta_buffer entry = { 0 };
+	u32 status;
+
+	begin(&entry, WEFT_ME_VOLUME_CREATE, &body, sizeof(body));
+	must(meta_buffer_put(&entry, name, strlen(name)));
+	status = fixture_apply(f, &entry);
+	meta_buffer_free(&entry);
+	*volume = f->outcome.number;
+	return status;
+}
+
+void fixture_mounted(struct meta_fixture *f, unsigned int k, unsigned int m, unsigned int stores)
+{
 	struct meta_volume volume;
 
 	form(f);
 	for (unsigned int i = 1; i <= stores; i++)
 		add_store(f, i);
-	begin(&entry, WEFT_ME_VOLUME_CREATE, &body, sizeof(body));
-	must(meta_buffer_put(&entry, "main", 4));
-	assert_int_equal(fixture_apply(f, &entry), WEFT_ST_OK);
-	meta_buffer_free(&entry);
-	f->volume = f->outcome.number;
+	assert_int_equal(fixture_volume(f, "main", k, m, f->dedup ? WEFT_DEDUP_OWN : 0, &f->volume), WEFT_ST_OK);
 	must(meta_volume_get(&f->state.txn, f->volume, &volume));
 	f->root = le64_to_cpu(volume.head.info.root);
 	assert_int_equal(fixture_mount(f, 1, 0, &f->session), WEFT_ST_OK);
@@ -420,7 +429,20 @@ void fixture_commit_begin(struct meta_fixture *f, u64 ino, u64 size, u32 flags)
 	tlv_put(&f->payload, WEFT_P_COMMIT, &commit, sizeof(commit));
 }
 
+void fixture_content_id(u32 content, u8 id[32])
+{
+	memset(id, 0, 32);
+	for (unsigned int i = 0; i < 32 && content; i++)
+		id[i] = (u8)(content >> i % 4 * 8) ^ (u8)(i * 37);
+}
+
 void fixture_commit_chunk(struct meta_fixture *f, u64 id, u32 plain_len, u32 missing)
+{
+	fixture_commit_content(f, id, plain_len, missing, 0, 0);
+}
+
+void fixture_commit_content(struct meta_fixture *f, u64 id, u32 plain_len, u32 missing, u32 content,
+			    u32 flags)
 {
 	struct meta_group group;
 	struct weft_chunk_new chunk = { 0 };
@@ -438,6 +460,8 @@ void fixture_commit_chunk(struct meta_fixture *f, u64 id, u32 plain_len, u32 mis
 	chunk.shard_len = cpu_to_le32((plain_len / group.head.k + 4096) & ~4095u);
 	chunk.k = group.head.k;
 	chunk.m = group.head.m;
+	chunk.flags = cpu_to_le32(flags);
+	fixture_content_id(content, chunk.content_id);
 	if (plain_len > 1 && f->counter % 3 == 0) {
 		chunk.codec = WEFT_CODEC_LZ4;
 		chunk.stored_len = cpu_to_le32(plain_len / 2);
@@ -497,7 +521,7 @@ u32 fixture_clone(struct meta_fixture *f, u64 source, u64 from, u64 ino, u64 to,
 /* ---- What must hold of any state ---- */
 
 struct census {
-	u64 live, condemned, deleting, queued, missing, refs, plain, packed, packed_to;
+	u64 live, condemned, deleting, queued, missing, refs, plain, packed, packed_to, stored, raw;
 };
 
 static void check_chunk(struct meta_fixture *f, const struct meta_walk *walk, struct census *census)
@@ -522,7 +546,12 @@ static void check_chunk(struct meta_fixture *f, const struct meta_walk *walk, st
 	else
 		assert_int_equal(chunk.head.refs, 0);
 	census->live += chunk.head.state == WEFT_MC_LIVE;
-	census->plain += chunk.head.state == WEFT_MC_LIVE ? le32_to_cpu(chunk.head.plain_len) : 0;
+	if (chunk.head.state == WEFT_MC_LIVE) {
+		census->plain += le32_to_cpu(chunk.head.plain_len);
+		census->stored += le32_to_cpu(chunk.head.stored_len);
+		census->raw += (u64)le32_to_cpu(chunk.head.shard_len) *
+			       ((u64)chunk.head.k + chunk.head.m);
+	}
 	if (chunk.head.state == WEFT_MC_LIVE && chunk.head.codec != WEFT_CODEC_RAW) {
 		census->packed += le32_to_cpu(chunk.head.plain_len);
 		census->packed_to += le32_to_cpu(chunk.head.stored_len);
@@ -546,6 +575,56 @@ static u64 count_records(struct meta_fixture *f, enum weft_m_table table)
 	meta_walk_end(&walk);
 	assert_int_equal(err, -ENOENT);
 	return n;
+}
+
+/* Every record of the index leads to a chunk with that id that is not being deleted. */
+static void check_index(struct meta_fixture *f, u64 domain, u64 ids)
+{
+	struct weft_m_dedup record;
+	struct meta_chunk chunk;
+	struct meta_walk walk;
+	u64 n = 0;
+	int err;
+
+	must(meta_walk_begin(&walk, &f->state.txn, WEFT_MT_DEDUP));
+	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err;
+	     err = meta_walk_next(&walk), n++) {
+		must(meta_walk_head(&walk, &record, sizeof(record)));
+		must(meta_chunk_get(&f->state.txn, le64_to_cpu(record.group),
+				    le64_to_cpu(record.number), &chunk));
+		assert_int_equal(meta_key_get_u64(&walk.key, 0), domain);
+		assert_memory_equal(walk.key.bytes + 8, chunk.content_id, 16);
+		assert_true(le16_to_cpu(chunk.head.flags) & WEFT_MCF_CONTENT_ID);
+		assert_int_not_equal(chunk.head.state, WEFT_MC_DELETING);
+	}
+	meta_walk_end(&walk);
+	assert_int_equal(err, -ENOENT);
+	assert_int_equal(n, ids);
+}
+
+static void check_usage(struct meta_fixture *f, const struct weft_volume_info *info,
+			const struct census *census)
+{
+	u64 domain = meta_volume_domain(info), mapped = 0;
+	struct weft_m_extent extent;
+	struct weft_m_usage usage;
+	struct meta_walk walk;
+	int err;
+
+	must(meta_walk_begin(&walk, &f->state.txn, WEFT_MT_EXTENT));
+	for (err = meta_walk_seek(&walk, &(struct meta_key){ .len = 1 }); !err;
+	     err = meta_walk_next(&walk)) {
+		must(meta_walk_head(&walk, &extent, sizeof(extent)));
+		mapped += le64_to_cpu(extent.length);
+	}
+	meta_walk_end(&walk);
+	must(meta_usage_get(&f->state.txn, domain, &usage));
+	assert_int_equal(mapped, le64_to_cpu(usage.mapped_bytes));
+	assert_int_equal(census->live, le64_to_cpu(usage.chunks));
+	assert_int_equal(census->plain, le64_to_cpu(usage.plain_bytes));
+	assert_int_equal(census->stored, le64_to_cpu(usage.stored_bytes));
+	assert_int_equal(census->raw, le64_to_cpu(usage.raw_bytes));
+	check_index(f, domain, le64_to_cpu(usage.ids));
 }
 
 void fixture_check(struct meta_fixture *f)
@@ -581,17 +660,29 @@ void fixture_check(struct meta_fixture *f)
 	must(meta_volume_get(&f->state.txn, f->volume, &volume));
 	assert_int_equal(census.packed, le64_to_cpu(volume.packed.plain_bytes));
 	assert_int_equal(census.packed_to, le64_to_cpu(volume.packed.stored_bytes));
+	check_usage(f, &volume.head.info, &census);
 }
 
-int fixture_setup(void **state, u8 k, u8 m, unsigned int stores)
+static int setup(void **state, u8 k, u8 m, unsigned int stores, bool dedup)
 {
 	struct meta_fixture *f = malloc(sizeof(*f));
 
 	assert_non_null(f);
 	fixture_open(f);
+	f->dedup = dedup;
 	fixture_mounted(f, k, m, stores);
 	*state = f;
 	return 0;
+}
+
+int fixture_setup(void **state, u8 k, u8 m, unsigned int stores)
+{
+	return setup(state, k, m, stores, false);
+}
+
+int fixture_setup_dedup(void **state)
+{
+	return setup(state, 2, 2, 8, true);
 }
 
 int fixture_setup_2_2(void **state)

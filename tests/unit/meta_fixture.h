@@ -31,6 +31,7 @@ struct meta_fixture {
 	struct { u8 *bytes; size_t len; } *log;
 	size_t log_len;
 	bool keep_log;
+	bool dedup;              /* of the volume that fixture_mounted() makes */
 };
 
 void fixture_open(struct meta_fixture *f);
@@ -43,6 +44,8 @@ void fixture_close(struct meta_fixture *f);
  */
 int fixture_setup(void **state, u8 k, u8 m, unsigned int stores);
 int fixture_setup_2_2(void **state);
+/* The same with a volume that deduplicates. */
+int fixture_setup_dedup(void **state);
 int fixture_teardown(void **state);
 /* Commit, close, open: what a restart of the process does. */
 void fixture_reopen(struct meta_fixture *f);
@@ -73,6 +76,8 @@ u32 fixture_truncate(struct meta_fixture *f, u64 ino, u64 size);
 u32 fixture_forget(struct meta_fixture *f, u64 ino);
 u32 fixture_mount(struct meta_fixture *f, u8 client, u32 flags, u64 *session);
 u32 fixture_end_session(struct meta_fixture *f, u64 session);
+/* Another volume; dedup_domain as in weft_volume_info. */
+u32 fixture_volume(struct meta_fixture *f, const char *name, u32 k, u32 m, u32 dedup_domain, u64 *volume);
 u32 fixture_group(struct meta_fixture *f, u8 k, u8 m, u32 first_store, u64 *group);
 
 /* A COMMIT under construction: the chunks first, then the extents, then the end. */
@@ -81,6 +86,10 @@ void fixture_commit_begin(struct meta_fixture *f, u64 ino, u64 size, u32 flags);
  * A chunk in group with all shards where the group says (missing: bits of shards that nobody has).
  */
 void fixture_commit_chunk(struct meta_fixture *f, u64 group, u32 plain_len, u32 missing);
+/* The same with a content id that is made of the number (0: none) and flags (WEFT_NF_*). */
+void fixture_commit_content(struct meta_fixture *f, u64 group, u32 plain_len, u32 missing, u32 content,
+			    u32 flags);
+void fixture_content_id(u32 content, u8 id[32]);
 void fixture_commit_extents(struct meta_fixture *f, const struct weft_extent *extents, size_t n);
 u32 fixture_commit_end(struct meta_fixture *f, u32 slot);
 /* One chunk for one run of a file. */

@@ -718,6 +718,7 @@ static void a_lost_reference_is_found(void **state)
 	/* Put it right for the check at the end. */
 	assert_int_equal(meta_state_write(&f->state), 0);
 	assert_int_equal(meta_chunk_ref(&f->state, group, 1), 0);
+	assert_int_equal(meta_usage_flush(&f->state), 0);
 }
 
 int main(void)
