@@ -17,9 +17,11 @@
  *   HEARTBEAT       store -> leader          HOST_NR STORE_STATE..                   - (request or push)
  *   TASK            leader -> store          TASK (rebuild, delete: see enum)        STATUS, TASK results
  *   ADMIN           CLI -> leader            JSON (command and arguments)            JSON or TEXT
+ *   BLOOM           leader -> bridge         [BLOOM] BLOOM_PART.. BLOOM_ID..         - (no answer)
  *
  * A MAP without VERSION adds to what was told before. A whole map may take several frames; the last one has VERSION, and
- * what none of them named is gone. A RENEW names all sessions; a refused request's answer is TEXT (of enum weft_p for
+ * what none of them named is gone. A BLOOM with the attribute BLOOM begins a filter, the parts of which come one behind the
+ * other, in several frames; it is used when it is whole. A RENEW names all sessions; a refused request's answer is TEXT (of enum weft_p for
  * REQUEST).
  *
  * All fields are little-endian; reserved fields are zero and checked.
@@ -27,6 +29,7 @@
  * Changelog
  *   1  first version
  *      the answer to RENEW says what the volumes of the sessions are like now
+ *      BLOOM, pushed to bridges that watch the map; one that does not know it passes it over
  */
 #ifndef _UAPI_WEFT_CTL_H
 #define _UAPI_WEFT_CTL_H
@@ -47,6 +50,7 @@ enum weft_ctl_type {
 	WEFT_CTL_HEARTBEAT = 7,
 	WEFT_CTL_TASK = 8,
 	WEFT_CTL_ADMIN = 9,
+	WEFT_CTL_BLOOM = 10,
 	WEFT_CTL_NR
 };
 
@@ -101,6 +105,9 @@ enum weft_c {
 	WEFT_C_JSON = 20,       /* UTF-8; a long text is cut over several, in order */
 	WEFT_C_DISK = 21,       /* __le64: device number of the store's file system, to tell disks apart */
 	WEFT_C_CAPACITY = 22,   /* __le64: bytes that the store may fill */
+	WEFT_C_BLOOM = 23,      /* struct weft_c_bloom: a filter of all content ids begins */
+	WEFT_C_BLOOM_PART = 24, /* its next bytes */
+	WEFT_C_BLOOM_ID = 25,   /* 16 bytes: the beginning of a content id that was added since; repeated */
 	WEFT_C_VOLUME = 30,     /* struct weft_c_volume, repeated */
 	WEFT_C_NR
 };
@@ -118,6 +125,17 @@ enum weft_ctl_role {
 	WEFT_CTL_ROLE_META = 3,
 	WEFT_CTL_ROLE_CLI = 4,
 };
+
+/*
+ * A Bloom filter: bit n is bit n % 8 of byte n / 8. A content id whose first 16 bytes are the numbers a and b (little-endian) is
+ * in it only if the bits (a + i * (b | 1)) modulo 2^64 modulo .bits are set, i from 0 to .hashes - 1.
+ */
+struct weft_c_bloom {
+	__le64 bits;
+	__le32 hashes;
+	__le32 reserved;
+};
+WEFT_ASSERT_SIZE(weft_c_bloom, 16);
 
 /*
  * What the map says of a host: followed by its name and its addresses ("IP:PORT" or "unix:/path", best first), each with a
@@ -154,7 +172,7 @@ WEFT_ASSERT_SIZE(weft_c_store, 32);
 /* A group as it is now: followed by k + m __le32 store numbers in slot order. */
 struct weft_c_group {
 	__le64 group;
-	__le64 domain;        /* dedup domain: the volume's id */
+	__le64 domain;        /* dedup domain: the id of the volume that it is named after */
 	__u8 k;
 	__u8 m;
 	__le16 flags;         /* WEFT_GF_* */

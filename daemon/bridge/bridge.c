@@ -79,6 +79,7 @@ static void close_all(struct bridge *bridge)
 {
 	bridge_leader_stop(bridge);
 	bridge_map_free(bridge);
+	bridge_contents_free(bridge);
 	bridge_session_stop(bridge);
 	bridge_netlink_close(bridge);
 	uv_close((uv_handle_t *)&bridge->sigterm, NULL);

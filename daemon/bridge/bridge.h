@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/bloom.h"
 #include "net/ctl.h"
 #include "uapi/weft_netlink.h"
 
@@ -138,6 +139,20 @@ void bridge_map_push(struct bridge *bridge);
 struct map_host *bridge_map_host(struct bridge *bridge, uint32_t host);
 void bridge_map_free(struct bridge *bridge);
 
+/* --- contents.c: contents that nobody has ----------------------------------------------------------------------------------- */
+
+struct bridge_contents {
+	struct bloom filter; /* .bits NULL: none yet */
+	struct bloom coming; /* of which .have bytes are here */
+	size_t have;
+};
+
+/* A BLOOM frame. Malformed ones are logged, and all is asked for until another filter comes. */
+void bridge_contents_update(struct bridge *bridge, const void *payload, size_t len);
+/* CHUNKS: surely nobody has any of what it asks for. Then they count as there from now on. */
+bool bridge_contents_are_new(struct bridge *bridge, const void *payload, size_t len);
+void bridge_contents_free(struct bridge *bridge);
+
 /* --- host.c: connections for the kernel -------------------------------------------------------------------------------------- */
 
 /* HOST_WANT: open what connects to the host, hand it over, answer. */
@@ -174,6 +189,7 @@ struct bridge {
 	struct bridge_upcalls upcalls;
 	struct bridge_leader leader;
 	struct bridge_map map;
+	struct bridge_contents contents;
 	struct bridge_sessions sessions;
 };
 

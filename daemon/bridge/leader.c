@@ -63,6 +63,8 @@ static void leader_request(struct ctl_conn *conn, void *ctx, const struct ctl_fr
 {
 	if (frame->type == WEFT_CTL_MAP)
 		bridge_map_update(ctx, frame->payload, frame->len);
+	else if (frame->type == WEFT_CTL_BLOOM)
+		bridge_contents_update(ctx, frame->payload, frame->len);
 	else if (!(frame->flags & WEFT_CTL_PUSH))
 		ctl_reply(conn, frame, WEFT_ST_UNKNOWN_OP, NULL, 0);
 }

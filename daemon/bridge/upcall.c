@@ -183,6 +183,9 @@ static void handle_upcall(struct upcall *upcall)
 		bridge_host_want(upcall);
 	else if (upcall->op == WEFT_REQ_HOST_FAILED)
 		bridge_host_failed(upcall);
+	else if (upcall->op == WEFT_REQ_CHUNKS &&
+		 bridge_contents_are_new(upcall->bridge, upcall->payload, upcall->len))
+		bridge_upcall_answer(upcall, WEFT_ST_OK, NULL, 0);
 	else
 		send_upcall(upcall);
 }

@@ -115,23 +115,37 @@ static void cmd_host_list(struct meta_brain *brain, struct meta_op *op, json_t *
 	answer(op, json_pack("{s:o}", "hosts", list));
 }
 
+/* The volume that its dedup domain is named after. */
+static void add_dedup(struct meta_brain *brain, const struct cat_volume *volume, json_t *json)
+{
+	const struct cat_volume *first = catalog_volume(&brain->catalog, catalog_domain(volume));
+
+	json_object_set_new(json, "dedup", json_string(volume->info.dedup_domain ? "on" : "off"));
+	if (volume->info.dedup_domain)
+		json_object_set_new(json, "dedup_domain", json_string(first ? first->name : ""));
+}
+
 json_t *meta_admin_volume(struct meta_brain *brain, const struct cat_volume *volume)
 {
 	const struct weft_volume_info *info = &volume->info;
 	const struct weft_chunker_ops *chunker = weft_chunker_of(le32_to_cpu(info->chunker));
 	const struct cat_session *session = catalog_session(&brain->catalog, volume->session);
 	const char *codec = weft_policy_codec_name(le32_to_cpu(info->codec), le16_to_cpu(info->codec_policy));
-	struct meta_volume record = { 0 };
+	struct meta_volume record = { 0 }, first = { 0 };
 	struct weft_statfs statfs;
+	json_t *json;
 	int err;
 
 	err = meta_state_read(&brain->state);
 	if (!err)
 		err = meta_volume_get(&brain->state.txn, volume->volume, &record);
+	/* Chunks are counted with the domain that they belong to. */
+	if (!err)
+		err = meta_volume_get(&brain->state.txn, catalog_domain(volume), &first);
 	if (err)
 		meta_brain_fatal(brain, "reading", err);
 	meta_status_space(brain, volume, &statfs);
-	return json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:I, "
+	json = json_pack("{s:I, s:s, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:I, "
 			 "s:I, s:I, s:I, s:I, s:I, s:s}",
 			 "volume", (json_int_t)volume->volume, "name", volume->name, "k",
 			 (int)le32_to_cpu(info->k), "m", (int)le32_to_cpu(info->m), "chunker",
@@ -144,13 +158,15 @@ json_t *meta_admin_volume(struct meta_brain *brain, const struct cat_volume *vol
 			 (int)le32_to_cpu(info->inline_max), "degraded",
 			 le32_to_cpu(info->flags) & WEFT_VF_DEGRADED_REFUSE ? "refuse" : "allow",
 			 "codec", codec ? codec : "unknown", "level", (int)le16_to_cpu(info->codec_level),
-			 "compressed", (json_int_t)le64_to_cpu(record.packed.plain_bytes),
-			 "compressed_to", (json_int_t)le64_to_cpu(record.packed.stored_bytes),
+			 "compressed", (json_int_t)le64_to_cpu(first.packed.plain_bytes),
+			 "compressed_to", (json_int_t)le64_to_cpu(first.packed.stored_bytes),
 			 "files", (json_int_t)le64_to_cpu(record.head.files), "bytes",
 			 (json_int_t)le64_to_cpu(record.head.bytes), "available",
 			 (json_int_t)le64_to_cpu(statfs.bytes_avail), "total",
 			 (json_int_t)le64_to_cpu(statfs.bytes_total), "mounted_by",
 			 session ? session->name : "");
+	add_dedup(brain, volume, json);
+	return json;
 }
 
 static void cmd_volume_list(struct meta_brain *brain, struct meta_op *op, json_t *args)
@@ -282,6 +298,8 @@ struct policy {
 	json_int_t k, m, ec_min, inline_max, mode;
 	struct meta_policy_args args;
 	struct weft_policy made;
+	const char *dedup, *dedup_domain; /* as given */
+	u32 domain;
 	bool refuse;
 };
 
@@ -310,6 +328,28 @@ static const char *check_policy(struct policy *policy)
 		return "inline-max is at most 8192 bytes";
 	if (policy->mode < 0 || policy->mode > 07777)
 		return "mode is the permissions of the root directory";
+	return NULL;
+}
+
+/* Finds the dedup domain. NULL, or what is wrong with it. */
+static const char *check_dedup(struct meta_brain *brain, struct policy *policy)
+{
+	const struct cat_volume *other;
+
+	policy->domain = !strcmp(policy->dedup, "on") ? WEFT_DEDUP_OWN : 0;
+	if (!policy->domain && strcmp(policy->dedup, "off"))
+		return "dedup is \"on\" or \"off\"";
+	if (!policy->dedup_domain)
+		return NULL;
+	if (!policy->domain)
+		return "a dedup-domain is of use with dedup only";
+	other = catalog_volume_by_name(&brain->catalog, policy->dedup_domain);
+	if (!other || !other->info.dedup_domain)
+		return "dedup-domain is the name of a volume that deduplicates";
+	if (le32_to_cpu(other->info.k) != policy->k || le32_to_cpu(other->info.m) != policy->m)
+		return "volumes that share a dedup domain have the same k and m: a chunk is as safe "
+		       "as the volume that wrote it";
+	policy->domain = le32_to_cpu(other->info.dedup_domain);
 	return NULL;
 }
 
@@ -342,6 +382,7 @@ static int propose_volume(struct meta_op *op, const struct policy *policy)
 			.inline_max = cpu_to_le32((u32)policy->inline_max),
 			.cipher = cpu_to_le32(WEFT_CIPHER_NONE),
 			.flags = cpu_to_le32(policy->refuse ? WEFT_VF_DEGRADED_REFUSE : 0),
+			.dedup_domain = cpu_to_le32(policy->domain),
 		},
 		.mode = cpu_to_le32((u32)policy->mode),
 		.name_len = cpu_to_le32((u32)strlen(policy->name)),
@@ -369,25 +410,30 @@ static void cmd_volume_create(struct meta_brain *brain, struct meta_op *op, json
 				 .ec_min = 64 * KIB,
 				 .inline_max = 1900,
 				 .mode = 0755,
-				 .args = META_POLICY_ARGS_NONE };
+				 .args = META_POLICY_ARGS_NONE,
+				 .dedup = "off" };
 	const char *command, *degraded = "allow", *wrong;
 	json_error_t error;
 	char text[256];
 
 	if (json_unpack_ex(args, &error, JSON_STRICT,
-			   "{s:s, s:s, s?I, s?I, s?s, s?I, s?I, s?I, s?I, s?I, s?I, s?I, s?s, s?s, s?I}",
+			   "{s:s, s:s, s?I, s?I, s?s, s?I, s?I, s?I, s?I, s?I, s?I, s?I, s?s, s?s, s?I, "
+			   "s?s, s?s}",
 			   "command", &command, "name", &policy.name, "k", &policy.k, "m",
 			   &policy.m, "chunker", &policy.args.chunker, "chunk_size", &policy.args.chunk_size,
 			   "chunk_min", &policy.args.chunk_min, "chunk_max", &policy.args.chunk_max,
 			   "chunk_random", &policy.args.chunk_random, "ec_min", &policy.ec_min,
 			   "inline_max", &policy.inline_max, "mode", &policy.mode, "degraded",
-			   &degraded, "codec", &policy.args.codec, "level", &policy.args.level)) {
+			   &degraded, "codec", &policy.args.codec, "level", &policy.args.level, "dedup",
+			   &policy.dedup, "dedup_domain", &policy.dedup_domain)) {
 		refuse(op, WEFT_ST_INVAL, "volume create: %s", error.text);
 		return;
 	}
 	wrong = check_policy(&policy);
 	if (!wrong)
 		wrong = meta_policy_make(&policy.args, &weft_policy_defaults, &policy.made, text, sizeof(text));
+	if (!wrong)
+		wrong = check_dedup(brain, &policy);
 	if (!wrong && strcmp(degraded, "allow") && strcmp(degraded, "refuse"))
 		wrong = "degraded is \"allow\" or \"refuse\"";
 	policy.refuse = !strcmp(degraded, "refuse");

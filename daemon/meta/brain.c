@@ -123,12 +123,18 @@ static void on_session(void *owner, u64 session, bool ended)
 		record->renewed_ns = meta_clock_monotonic();
 }
 
+static void on_content(void *owner, const u8 content_id[32])
+{
+	meta_contents_add(owner, content_id);
+}
+
 static const struct meta_hooks brain_hooks = {
 	.host = on_host,
 	.store = on_store,
 	.group = on_group,
 	.volume = on_volume,
 	.session = on_session,
+	.content = on_content,
 };
 
 /* ---- Leadership ---- */
@@ -177,6 +183,7 @@ static void begin_leading(struct meta_brain *brain)
 			catalog->groups[i]->pending = false;
 	meta_heal_reset(brain);
 	meta_gc_reset(brain);
+	meta_contents_reset(brain);
 	if (!brain->state.formed)
 		form_cluster(brain);
 	log_info("leading at entry %llu", (unsigned long long)brain->state.index);
@@ -375,6 +382,7 @@ void meta_run_tick(struct meta_brain *brain, struct meta_op *op)
 	meta_gc_tick(brain);
 	meta_map_refresh(brain);
 	meta_map_flush(brain);
+	meta_contents_tick(brain);
 }
 
 void *meta_brain_main(void *arg)
@@ -427,11 +435,14 @@ int meta_brain_init(struct meta_brain *brain, struct meta_service *service, cons
 		err = meta_heal_init(brain);
 	if (!err)
 		err = meta_gc_init(brain);
+	if (!err)
+		err = meta_contents_init(brain);
 	return err;
 }
 
 void meta_brain_free(struct meta_brain *brain)
 {
+	meta_contents_free(brain);
 	meta_gc_free(brain);
 	meta_heal_free(brain);
 	meta_pool_free(brain);

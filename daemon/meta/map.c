@@ -253,6 +253,8 @@ void meta_run_watch(struct meta_brain *brain, struct meta_op *op)
 		map->watchers = grown;
 		map->watchers[map->n++] = (struct watcher){ .client = op->number };
 	}
+	if (op->client && op->client->role == WEFT_CTL_ROLE_BRIDGE && brain->contents)
+		meta_contents_watch(brain, op->number);
 	/* The whole map stands before the answer. */
 	meta_map_flush(brain);
 }
@@ -264,6 +266,8 @@ void meta_run_unwatch(struct meta_brain *brain, struct meta_op *op)
 
 	if (watcher)
 		*watcher = map->watchers[--map->n];
+	if (brain->contents)
+		meta_contents_unwatch(brain, op->number);
 }
 
 int meta_map_init(struct meta_brain *brain)

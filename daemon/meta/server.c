@@ -241,6 +241,8 @@ static void (*ask_run(u16 op))(struct meta_brain *, struct meta_op *)
 		return meta_run_group_want;
 	case WEFT_REQ_STATFS:
 		return meta_run_statfs;
+	case WEFT_REQ_CHUNKS:
+		return meta_run_chunks;
 	}
 	return run_read;
 }
@@ -409,15 +411,25 @@ const struct ctl_ops meta_server_ops = {
 /* ---- What the brain sends ---- */
 
 /* op->number: the client. */
-void meta_server_push_map(struct meta_service *service, struct meta_op *op)
+static void push(struct meta_service *service, struct meta_op *op, enum weft_ctl_type type)
 {
 	struct meta_client *client = find_client(service, op->number);
 
 	if (!client || !client->conn)
 		return;
 	/* A map with a hole would take away what is there: who cannot take it begins anew. */
-	if (ctl_push(client->conn, WEFT_CTL_MAP, op->payload, op->payload_len))
+	if (ctl_push(client->conn, type, op->payload, op->payload_len))
 		ctl_close(client->conn);
+}
+
+void meta_server_push_map(struct meta_service *service, struct meta_op *op)
+{
+	push(service, op, WEFT_CTL_MAP);
+}
+
+void meta_server_push_contents(struct meta_service *service, struct meta_op *op)
+{
+	push(service, op, WEFT_CTL_BLOOM);
 }
 
 /* The answer of a task: back to the brain. */

@@ -37,6 +37,7 @@
 struct conf;
 struct detector;
 struct meta_brain;
+struct meta_contents;
 struct meta_gc;
 struct meta_heal;
 struct meta_map;
@@ -152,6 +153,7 @@ void meta_service_finish(struct meta_service *service, struct meta_op *op);
 void meta_server_reply(struct meta_service *service, struct meta_op *op);
 /* finish() functions of what the brain sends. */
 void meta_server_push_map(struct meta_service *service, struct meta_op *op);
+void meta_server_push_contents(struct meta_service *service, struct meta_op *op);
 void meta_server_send_task(struct meta_service *service, struct meta_op *op);
 /*
  * Send a TASK to a store's connection. Brain thread. writer: the frame, emptied when it returns 0.
@@ -189,6 +191,7 @@ struct meta_brain {
 	struct meta_heal *heal;
 	struct meta_gc *gc;
 	struct meta_map *map;
+	struct meta_contents *contents;
 	struct detector *detector;
 	bool leader;         /* and serving */
 	u64 leader_since_ns; /* CLOCK_MONOTONIC */
@@ -251,6 +254,19 @@ void meta_run_unwatch(struct meta_brain *brain, struct meta_op *op);
 void meta_map_refresh(struct meta_brain *brain);
 /* Send what changed to all that watch. */
 void meta_map_flush(struct meta_brain *brain);
+
+/* ---- contents.c: who has what content ---- */
+int meta_contents_init(struct meta_brain *brain);
+void meta_contents_free(struct meta_brain *brain);
+void meta_run_chunks(struct meta_brain *brain, struct meta_op *op);
+/* The index has this content id now. */
+void meta_contents_add(struct meta_brain *brain, const u8 content_id[32]);
+/* A bridge wants to know the filter, or has gone. */
+void meta_contents_watch(struct meta_brain *brain, u64 client);
+void meta_contents_unwatch(struct meta_brain *brain, u64 client);
+void meta_contents_tick(struct meta_brain *brain);
+/* Forget the filter: the leader changed. */
+void meta_contents_reset(struct meta_brain *brain);
 
 /* ---- heal.c and gc.c: work in the background ---- */
 int meta_heal_init(struct meta_brain *brain);

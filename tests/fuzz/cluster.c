@@ -64,7 +64,8 @@ u64 cluster_form(struct meta_state *state)
 {
 	struct weft_e_cluster cluster = { .incarnation = cpu_to_le32(1), .name_len = cpu_to_le32(1) };
 	struct weft_e_volume volume = {
-		.info = { .k = cpu_to_le32(2), .m = cpu_to_le32(2), .inline_max = cpu_to_le32(1900) },
+		.info = { .k = cpu_to_le32(2), .m = cpu_to_le32(2), .inline_max = cpu_to_le32(1900),
+			  .dedup_domain = cpu_to_le32(WEFT_DEDUP_OWN) },
 		.name_len = cpu_to_le32(1)};
 	struct weft_e_host host = { .strings_len = cpu_to_le32(5) };
 	struct weft_e_mount mount = { .volume = cpu_to_le64(1) };

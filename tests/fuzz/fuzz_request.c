@@ -19,6 +19,21 @@ static void prepare(void)
 	session = cluster_form(&state);
 }
 
+static bool is_healthy(void *ctx, const struct meta_chunk *chunk, const struct meta_group *group)
+{
+	return true;
+}
+
+static int answer(const struct meta_ask *ask, const struct meta_buffer *entry)
+{
+	const struct meta_dedup_judge judge = { .healthy = is_healthy };
+
+	if (ask->op == WEFT_REQ_CHUNKS)
+		return meta_dedup_answer(&state, session, (const struct weft_chunk_ask *)entry->data,
+					 (u32)ask->length, &judge, &outcome);
+	return meta_read(&state, session, ask, &outcome);
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct meta_buffer entry = { 0 };
@@ -44,7 +59,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			require(outcome.status <= META_MORE);
 		} else {
 			tlv_writer_reset(&outcome.answer);
-			require(!meta_read(&state, session, &ask, &outcome));
+			require(!answer(&ask, &entry));
 		}
 		cluster_undo(&state);
 	}

@@ -47,6 +47,16 @@ static void show_compressed(const json_t *volume)
 	       format_bytes((uint64_t)json_number(volume, "compressed_to"), stored));
 }
 
+static void show_dedup(const json_t *volume)
+{
+	const char *domain = json_text(volume, "dedup_domain");
+
+	if (*domain && strcmp(domain, json_text(volume, "name")))
+		printf("%-14son, together with %s\n", "dedup", domain);
+	else
+		printf("%-14s%s\n", "dedup", json_text(volume, "dedup"));
+}
+
 static int show_one(const json_t *volume)
 {
 	char text[16];
@@ -62,6 +72,7 @@ static int show_one(const json_t *volume)
 		printf("%-14s%s, level %" PRId64 "\n", "codec", json_text(volume, "codec"), json_number(volume, "level"));
 	else
 		printf("%-14s%s\n", "codec", json_text(volume, "codec"));
+	show_dedup(volume);
 	printf("%-14s%s\n", "degraded", strcmp(json_text(volume, "degraded"), "refuse") ?
 	       "writes go on with fewer stores than the redundancy needs" :
 	       "writes are refused when there are fewer stores than the redundancy needs");
@@ -122,17 +133,17 @@ static bool parse_options(int argc, char **argv, const struct option *longs, jso
 			*status = usage_error(&cmd_volume);
 			return false;
 		}
+		snprintf(field, sizeof(field), "%s", longs[index].name);
+		while ((dash = strchr(field, '-')))
+			*dash = '_';
 		if (opt == 't') {
-			json_object_set_new(args, longs[index].name, json_string(optarg));
+			json_object_set_new(args, field, json_string(optarg));
 			continue;
 		}
 		if (!parse_size(optarg, &number)) {
 			*status = fail("--%s %s: give a number, or bytes such as 64K or 4M", longs[index].name, optarg);
 			return false;
 		}
-		snprintf(field, sizeof(field), "%s", longs[index].name);
-		while ((dash = strchr(field, '-')))
-			*dash = '_';
 		json_object_set_new(args, field, json_integer(number));
 	}
 	if (optind == argc - 1)
@@ -167,7 +178,8 @@ static int create(const struct options *options, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "k", required_argument, NULL, 0 }, { "m", required_argument, NULL, 0 },
-		{ "inline-max", required_argument, NULL, 0 }, SET_OPTIONS,
+		{ "inline-max", required_argument, NULL, 0 }, { "dedup", required_argument, NULL, 't' },
+		{ "dedup-domain", required_argument, NULL, 't' }, SET_OPTIONS,
 	};
 
 	return with_options(options, argc, argv, "volume create", longs, show_created);
@@ -201,6 +213,7 @@ const struct command cmd_volume = {
 		 "                   [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES] [--chunk-random BYTES]\n"
 		 "                   [--ec-min BYTES] [--inline-max BYTES] [--degraded allow|refuse]\n"
 		 "                   [--codec none|zstd|lz4|deflate|adaptive] [--level N]\n"
+		 "                   [--dedup on|off] [--dedup-domain VOLUME]\n"
 		 "  | set NAME [--chunker C] [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES]\n"
 		 "             [--chunk-random BYTES] [--ec-min BYTES] [--degraded D] [--codec C] [--level N]",
 	.help = "create, list, show and change volumes",

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test_meta_contents.c - what the leader tells of contents: by answers to CHUNKS, and by the filter that bridges get
+ *
+ * The brain's functions are called as its thread would, on a state that was made before. What goes to the loop thread stands in
+ * a queue, and is given to a bridge.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/bloom.h"
+#include "bridge/bridge.h"
+#include "meta/service.h"
+#include "meta_fixture.h"
+
+#define LEN      65536u
+#define CONTENTS 300u
+#define CLIENT   5u
+
+struct fixture {
+	struct meta_fixture made;
+	struct meta_service service;
+	struct meta_brain brain;
+	struct bridge bridge;
+};
+
+static void write_contents(struct meta_fixture *f)
+{
+	static struct weft_extent extents[100];
+	u64 group, ino;
+
+	assert_int_equal(fixture_group(f, 2, 2, 1, &group), WEFT_ST_OK);
+	assert_int_equal(fixture_create(f, f->root, "file", S_IFREG | 0644, &ino), WEFT_ST_OK);
+	for (unsigned int done = 0; done < CONTENTS; done += 100) {
+		fixture_commit_begin(f, ino, (u64)(done + 100) * LEN, 0);
+		for (unsigned int i = 0; i < 100; i++) {
+			fixture_commit_content(f, group, LEN, 0, done + i + 1, 0);
+			extents[i] = (struct weft_extent){ .offset = cpu_to_le64((u64)(done + i) * LEN),
+							   .length = cpu_to_le64(LEN),
+							   .number = cpu_to_le64(i) };
+		}
+		fixture_commit_extents(f, extents, 100);
+		assert_int_equal(fixture_commit_end(f, 2), WEFT_ST_OK);
+	}
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	fixture_open(&f->made);
+	f->made.dedup = true;
+	fixture_mounted(&f->made, 2, 2, 4);
+	write_contents(&f->made);
+	/* From here on it is the brain's. */
+	assert_int_equal(meta_state_commit(&f->made.state), 0);
+	meta_state_close(&f->made.state);
+	assert_int_equal(meta_state_open(&f->brain.state, f->made.dir, 1ull << 32, NULL, NULL), 0);
+	assert_int_equal(catalog_load(&f->brain.catalog, &f->brain.state), 0);
+	assert_int_equal(uv_loop_init(&f->service.loop), 0);
+	uv_async_init(&f->service.loop, &f->service.inbox_async, NULL);
+	meta_queue_init(&f->service.inbox);
+	f->service.brain = &f->brain;
+	f->brain.service = &f->service;
+	f->brain.leader = true;
+	assert_int_equal(meta_contents_init(&f->brain), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	meta_contents_free(&f->brain);
+	catalog_free(&f->brain.catalog);
+	meta_state_close(&f->brain.state);
+	assert_int_equal(meta_state_open(&f->made.state, f->made.dir, 1ull << 32, NULL, NULL), 0);
+	fixture_close(&f->made);
+	bridge_contents_free(&f->bridge);
+	meta_queue_destroy(&f->service.inbox);
+	uv_close((uv_handle_t *)&f->service.inbox_async, NULL);
+	uv_run(&f->service.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&f->service.loop), 0);
+	free(f);
+	return 0;
+}
+
+/* Time passes; the bridge is told what there is to tell. Returns how many bytes that was. */
+static size_t tick(struct fixture *f)
+{
+	struct meta_op *op, *next;
+	size_t bytes = 0;
+
+	meta_contents_tick(&f->brain);
+	for (op = meta_queue_take(&f->service.inbox, 0); op; op = next) {
+		next = op->next;
+		assert_int_equal(op->number, CLIENT);
+		assert_ptr_equal(op->finish, meta_server_push_contents);
+		bytes += op->payload_len;
+		bridge_contents_update(&f->bridge, op->payload, op->payload_len);
+		op->finish = NULL;
+		meta_op_free(op);
+	}
+	return bytes;
+}
+
+static bool is_new(struct fixture *f, u32 content)
+{
+	struct weft_chunk_ask ask = { .plain_len = cpu_to_le32(LEN) };
+	struct tlv_writer writer;
+	bool answer;
+
+	fixture_content_id(content, ask.content_id);
+	tlv_writer_init(&writer, WEFT_PAYLOAD_MAX);
+	tlv_put(&writer, WEFT_P_ASK, &ask, sizeof(ask));
+	answer = bridge_contents_are_new(&f->bridge, writer.data, writer.len);
+	tlv_writer_free(&writer);
+	return answer;
+}
+
+static void add(struct fixture *f, u32 content)
+{
+	u8 id[32];
+
+	fixture_content_id(content, id);
+	meta_contents_add(&f->brain, id);
+}
+
+static void a_bridge_knows_what_the_index_has(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int fresh = 0;
+
+	meta_contents_watch(&f->brain, CLIENT);
+	assert_in_range(tick(f), 125000, 140000);
+	for (u32 i = 1; i <= CONTENTS; i++)
+		assert_false(is_new(f, i));
+	for (u32 i = 0; i < 100; i++)
+		fresh += is_new(f, 1000000 + i);
+	assert_in_range(fresh, 99, 100);
+	/* Nothing has changed. */
+	assert_int_equal(tick(f), 0);
+	/* What comes to the index is told by itself. */
+	assert_true(is_new(f, 2000000));
+	add(f, 2000001);
+	assert_in_range(tick(f), BLOOM_ID, 64);
+	assert_false(is_new(f, 2000001));
+}
+
+static void a_bridge_that_comes_late_is_told_all(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(tick(f), 0);
+	for (u32 i = 0; i < 50; i++)
+		add(f, 3000000 + i);
+	assert_int_equal(tick(f), 0);
+	meta_contents_watch(&f->brain, CLIENT);
+	meta_contents_watch(&f->brain, CLIENT);
+	assert_in_range(tick(f), 125000, 140000);
+	for (u32 i = 0; i < 50; i++)
+		assert_false(is_new(f, 3000000 + i));
+	/* More at once than are told one by one. */
+	for (u32 i = 0; i < 5000; i++)
+		add(f, 4000000 + i);
+	assert_in_range(tick(f), 125000, 140000);
+	for (u32 i = 0; i < 5000; i++)
+		assert_false(is_new(f, 4000000 + i));
+	/* It has gone: nobody is told. */
+	meta_contents_unwatch(&f->brain, CLIENT);
+	add(f, 5000000);
+	assert_int_equal(tick(f), 0);
+}
+
+/* More went into it than it holds well, and most of that has gone from the index since. */
+static void a_worn_filter_is_made_anew(void **state)
+{
+	struct fixture *f = *state;
+	u64 many = bloom_capacity(BLOOM_BITS_MIN) + 10;
+
+	meta_contents_watch(&f->brain, CLIENT);
+	tick(f);
+	for (u32 i = 0; i < many; i++)
+		add(f, 6000000 + i);
+	assert_in_range(tick(f), 125000, 140000);
+	assert_true(is_new(f, 6000000));
+	for (u32 i = 1; i <= CONTENTS; i++)
+		assert_false(is_new(f, i));
+}
+
+static void a_new_leader_begins_anew(void **state)
+{
+	struct fixture *f = *state;
+
+	meta_contents_watch(&f->brain, CLIENT);
+	tick(f);
+	meta_contents_reset(&f->brain);
+	add(f, 7000000);
+	assert_in_range(tick(f), 125000, 140000);
+	assert_false(is_new(f, 1));
+}
+
+/* ---- CHUNKS ---- */
+
+static enum weft_found ask(struct fixture *f, u32 content)
+{
+	struct weft_chunk_ask ask = { .plain_len = cpu_to_le32(LEN) };
+	struct meta_op *op = meta_op_alloc(meta_run_chunks);
+	struct weft_chunk_found found;
+	struct tlv known[WEFT_P_NR];
+
+	assert_non_null(op);
+	op->frame.session = f->made.session;
+	op->ask.length = 1;
+	fixture_content_id(content, ask.content_id);
+	assert_int_equal(meta_buffer_put(&op->entry, &ask, sizeof(ask)), 0);
+	op->run(&f->brain, op);
+	assert_int_equal(op->outcome.status, WEFT_ST_OK);
+	assert_int_equal(op->step, META_DONE);
+	assert_int_equal(tlv_collect(op->outcome.answer.data, op->outcome.answer.len, known, WEFT_P_NR, true), 0);
+	assert_int_equal(known[WEFT_P_FOUND].len, sizeof(found));
+	memcpy(&found, known[WEFT_P_FOUND].data, sizeof(found));
+	meta_op_free(op);
+	return le32_to_cpu(found.what);
+}
+
+/* Nobody is told to rely on a chunk with a shard on a store that does not answer. */
+static void stores_that_are_away_make_a_chunk_unfit(void **state)
+{
+	struct fixture *f = *state;
+	struct meta_catalog *catalog = &f->brain.catalog;
+
+	/* A leader that has just begun has heard of no store. */
+	assert_int_equal(ask(f, 1), WEFT_FOUND_NOTHING);
+	assert_int_equal(ask(f, 999), WEFT_FOUND_NEW);
+	for (u32 i = 1; i <= 4; i++) {
+		catalog->hosts[i]->state = WEFT_HOST_UP;
+		catalog->stores[i]->beaten = true;
+	}
+	assert_int_equal(ask(f, 1), WEFT_FOUND_EXISTS);
+	catalog->stores[2]->status = WEFT_ST_STORE_FULL;
+	assert_int_equal(ask(f, 1), WEFT_FOUND_EXISTS);
+	catalog->stores[2]->status = WEFT_ST_STORE_IO;
+	assert_int_equal(ask(f, 1), WEFT_FOUND_NOTHING);
+	catalog->stores[2]->status = WEFT_ST_OK;
+	catalog->hosts[3]->state = WEFT_HOST_SUSPECT;
+	assert_int_equal(ask(f, 1), WEFT_FOUND_NOTHING);
+	catalog->hosts[3]->state = WEFT_HOST_UP;
+	assert_int_equal(ask(f, 1), WEFT_FOUND_EXISTS);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_bridge_knows_what_the_index_has),
+		TEST(a_bridge_that_comes_late_is_told_all),
+		TEST(a_worn_filter_is_made_anew),
+		TEST(a_new_leader_begins_anew),
+		TEST(stores_that_are_away_make_a_chunk_unfit),
+	};
+#undef TEST
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
