@@ -9,6 +9,7 @@
 
 #include "chunk/cdc.h"
 #include "chunk/codec.h"
+#include "chunk/content_id.h"
 #include "ec/ec.h"
 #include "vfs/vfs.h"
 
@@ -21,9 +22,12 @@ static int __init weft_init(void)
 	error = weft_codec_init();
 	if (error)
 		return error;
-	error = weft_node_init();
+	error = weft_content_id_init();
 	if (error)
 		goto err_codec_exit;
+	error = weft_node_init();
+	if (error)
+		goto err_content_id_exit;
 	error = weft_io_init();
 	if (error)
 		goto err_node_exit;
@@ -42,6 +46,8 @@ err_io_exit:
 	weft_io_exit();
 err_node_exit:
 	weft_node_exit();
+err_content_id_exit:
+	weft_content_id_exit();
 err_codec_exit:
 	weft_codec_exit();
 	return error;
@@ -53,6 +59,7 @@ static void __exit weft_exit(void)
 	weft_nl_exit();
 	weft_io_exit();
 	weft_node_exit();
+	weft_content_id_exit();
 	weft_codec_exit();
 }
 

@@ -94,6 +94,7 @@ struct weft_mount {
 	u64 session;
 	struct weft_request *umount;  /* made with the session, for its end */
 	u64 volume;
+	u64 domain;                   /* whose groups it writes to: its own number, or that of a volume that it shares with */
 	u64 root;
 	u32 k, m;
 	spinlock_t policy_lock;       /* policy; the innermost lock */
@@ -104,6 +105,7 @@ struct weft_mount {
 	u32 flags;                    /* WEFT_VF_* */
 	u32 incarnation;
 	bool readonly;
+	bool dedup;                   /* chunks have content ids, and are asked for */
 	enum weft_mount_state state;  /* WRITE_ONCE/READ_ONCE */
 	bool nl_joined, io_started;   /* how far the mount has come; for its end */
 	atomic64_t sid_counter;       /* next counter for a stored chunk */

@@ -7,6 +7,7 @@
  *
  * Changelog
  *   1  first table
+ *      what deduplication saves
  */
 #ifndef _UAPI_WEFT_COUNTERS_H
 #define _UAPI_WEFT_COUNTERS_H
@@ -45,7 +46,10 @@
 	X(INFLIGHT_BYTES,  116, "bytes",       "memory of units under way now, parity and buffers included") \
 	X(PACKED_PLAIN,    117, "bytes",       "plaintext bytes of chunks that were compressed") \
 	X(PACKED_STORED,   118, "bytes",       "bytes that these were compressed to")          \
-	X(PACK_NOMEM,      119, "chunks",      "chunks stored raw because there was no memory to compress them")
+	X(PACK_NOMEM,      119, "chunks",      "chunks stored raw because there was no memory to compress them") \
+	X(CONTENTS_HASHED, 130, "chunks",      "chunks whose content id was made")              \
+	X(CHUNKS_SHARED,   131, "chunks",      "chunks that were not stored because their content was there") \
+	X(SHARED_BYTES,    132, "bytes",       "plaintext bytes of these")
 
 enum weft_counter_id {
 #define WEFT_COUNTER_ENUM(name, id, unit, help) WEFT_CTR_##name = id,

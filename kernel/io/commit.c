@@ -55,6 +55,8 @@ static size_t unit_payload(const struct weft_unit *unit)
 {
 	if (unit->is_inline)
 		return nla_total_size(unit->len);
+	if (unit->dedup.chunk)
+		return unit->n_runs * sizeof(struct weft_extent);
 	return nla_total_size(sizeof(struct weft_chunk_new) + (unit->put.k + unit->put.m) * sizeof(struct weft_shard_new)) +
 	       unit->n_runs * sizeof(struct weft_extent);
 }
@@ -85,6 +87,7 @@ static void commit_take(struct weft_commit_job *commit, struct weft_unit *unit)
 	list_move_tail(&unit->ready_link, &commit->units);
 	unit->state = WEFT_UNIT_COMMIT;
 	commit->n_units++;
+	commit->n_new += !unit->dedup.chunk;
 	commit->n_runs += unit->n_runs;
 }
 
@@ -95,6 +98,7 @@ static bool commit_gather(struct weft_io_inode *io, struct weft_commit_job *comm
 	struct weft_unit *unit, *next;
 
 	commit->n_units = 0;
+	commit->n_new = 0;
 	commit->n_runs = 0;
 	commit->is_inline = false;
 	commit->stalled = false;
@@ -108,7 +112,7 @@ static bool commit_gather(struct weft_io_inode *io, struct weft_commit_job *comm
 	if (commit->is_inline)
 		return true;
 	list_for_each_entry_safe(unit, next, &io->ready, ready_link) {
-		if (unit->is_inline || unit_payload(unit) > room)
+		if (unit->is_inline || unit_payload(unit) > room || commit->n_units == WEFT_COMMIT_HASHED_MAX)
 			break;
 		room -= unit_payload(unit);
 		commit_take(commit, unit);
@@ -153,8 +157,9 @@ static void encode_time(struct weft_time *to, struct timespec64 from)
 	to->nsec = cpu_to_le32(from.tv_nsec);
 }
 
-static void add_chunk(struct weft_request *req, const struct weft_put *put)
+static void add_chunk(struct weft_request *req, const struct weft_unit *unit)
 {
+	const struct weft_put *put = &unit->put;
 	unsigned int n = put->k + put->m, i;
 	struct weft_chunk_new *chunk;
 	struct weft_shard_new *shard;
@@ -173,6 +178,10 @@ static void add_chunk(struct weft_request *req, const struct weft_put *put)
 	chunk->key_id = cpu_to_le32(put->key_id);
 	chunk->k = put->k;
 	chunk->m = put->m;
+	if (unit->dedup.hashed) {
+		chunk->flags = cpu_to_le32(unit->dedup.share ? WEFT_NF_SHARE : 0);
+		memcpy(chunk->content_id, unit->dedup.id, sizeof(chunk->content_id));
+	}
 	shard = (struct weft_shard_new *)(chunk + 1);
 	for (i = 0; i < n; i++) {
 		shard[i].store = cpu_to_le32(put->shards[i].store);
@@ -195,7 +204,8 @@ static void add_units(struct weft_request *req, struct weft_commit_job *commit)
 	unsigned int number = 0, i;
 
 	list_for_each_entry(unit, &commit->units, ready_link)
-		add_chunk(req, &unit->put);
+		if (!unit->dedup.chunk)
+			add_chunk(req, unit);
 	extents = weft_request_reserve(req, WEFT_P_EXTENTS, commit->n_runs * sizeof(*extents));
 	if (!extents)
 		return;
@@ -204,10 +214,11 @@ static void add_units(struct weft_request *req, struct weft_commit_job *commit)
 		for (i = 0; i < unit->n_runs; i++, extent++) {
 			extent->offset = cpu_to_le64(unit->runs[i].pos);
 			extent->length = cpu_to_le64(unit->runs[i].len);
-			extent->number = cpu_to_le64(number);
+			extent->group = cpu_to_le64(unit->dedup.chunk ? unit->dedup.chunk->group : 0);
+			extent->number = cpu_to_le64(unit->dedup.chunk ? unit->dedup.chunk->number : number);
 			extent->chunk_offset = cpu_to_le32(unit->runs[i].chunk_offset);
 		}
-		number++;
+		number += !unit->dedup.chunk;
 	}
 	sort(extents, commit->n_runs, sizeof(*extents), extent_cmp, NULL);
 }
@@ -336,10 +347,14 @@ static void install_inline(struct weft_inode *inode, struct weft_unit *unit)
 static void install_unit(struct weft_inode *inode, struct weft_unit *unit, u64 number)
 {
 	struct weft_io_inode *io = &inode->io;
-	struct weft_chunk *chunk = weft_chunk_from_put(&unit->put, number, GFP_NOFS);
 	struct weft_piece *spares = weft_piece_alloc(2 * unit->n_runs, GFP_NOFS);
+	struct weft_chunk *chunk = unit->dedup.chunk;
 	unsigned int i;
 
+	if (chunk)
+		weft_chunk_get(chunk);
+	else if (!unit->dedup.merged)
+		chunk = weft_chunk_from_put(&unit->put, number, GFP_NOFS);
 	spin_lock(&io->extent_lock);
 	for (i = 0; i < unit->n_runs; i++) {
 		const struct weft_run *run = &unit->runs[i];
@@ -376,13 +391,14 @@ static void commit_success(struct weft_commit_job *commit, const __le64 *numbers
 		weft_extent_touch(inode);
 	}
 	list_for_each_entry_safe(unit, next, &commit->units, ready_link) {
-		u64 number = numbers ? le64_to_cpu(*numbers++) : 0;
+		u64 number = numbers && !unit->dedup.chunk ? le64_to_cpu(*numbers++) : 0;
 
 		list_del_init(&unit->ready_link);
 		if (!unit->is_inline) {
 			if (inode)
 				install_unit(inode, unit, number);
-			weft_put_committed(&unit->put, number);
+			if (!unit->dedup.merged)
+				weft_put_committed(&unit->put, number);
 			weft_put_release(&unit->put);
 		}
 		if (unit->state == WEFT_UNIT_DETACHED)
@@ -460,15 +476,17 @@ static void commit_run(struct weft_commit_job *commit)
 }
 
 /* What the answer says: 0 with the chunks' numbers, or -errno. */
-static int answer_read(const struct weft_request *req, const struct weft_commit_job *commit, struct weft_inode *inode,
+static int answer_read(const struct weft_request *req, struct weft_commit_job *commit, struct weft_inode *inode,
 		       const __le64 **numbers)
 {
 	const struct nlattr *tb[WEFT_P_NR];
 	int error;
 
 	*numbers = NULL;
-	if (req->status == WEFT_ST_NEED)
+	if (req->status == WEFT_ST_NEED) {
+		weft_dedup_need(commit, req);
 		return -EAGAIN;
+	}
 	error = weft_status_errno(req->status);
 	if (error)
 		return error;
@@ -477,10 +495,11 @@ static int answer_read(const struct weft_request *req, const struct weft_commit_
 		return error;
 	if (inode && tb[WEFT_P_ATTR])
 		weft_inode_update(&inode->vfs, nla_data(tb[WEFT_P_ATTR]));
-	if (commit->is_inline || !commit->n_units)
+	if (commit->is_inline || !commit->n_new)
 		return 0;
-	if (!tb[WEFT_P_NUMBERS] || nla_len(tb[WEFT_P_NUMBERS]) < commit->n_units * sizeof(__le64))
+	if (!tb[WEFT_P_NUMBERS] || nla_len(tb[WEFT_P_NUMBERS]) < commit->n_new * sizeof(__le64))
 		return -EPROTO;
+	weft_dedup_merged(commit, tb[WEFT_P_FOUND]);
 	*numbers = nla_data(tb[WEFT_P_NUMBERS]);
 	return 0;
 }

@@ -3,7 +3,7 @@
  * internal.h - what the files of io/ share among themselves
  *
  * Way of a write: write.c or mmap.c dirties blocks of a folio (folio.c) against the budget (budget.c); cut.c turns dirty
- * blocks into units; pack.c compresses them; unit.c sends them to the stores; commit.c tells the metadata service and ends writeback.
+ * blocks into units; dedup.c asks whether their content is stored already; pack.c compresses them; unit.c sends them to the stores; commit.c tells the metadata service and ends writeback.
  * Way of a read: read.c splits what readahead asks for by the extents (extent.c) that map.c fetched before.
  */
 #ifndef _WEFT_IO_INTERNAL_H
@@ -226,6 +226,17 @@ struct weft_pack {
 	__le32 *ends;                 /* frame table; lives as long as the unit */
 };
 
+/* What is known of a unit's content, on a volume that deduplicates. */
+struct weft_unit_dedup {
+	struct work_struct work;
+	struct list_head link;        /* in weft_io_mount.unasked or weft_ask.units, under weft_io_mount.lock */
+	u8 id[32];
+	bool hashed;                  /* .id is its content id */
+	bool share;                   /* nobody had it: if somebody has by the COMMIT, that one counts */
+	bool merged;                  /* the COMMIT's answer: somebody had */
+	struct weft_chunk *chunk;     /* a reference: it has this content, and nothing is put */
+};
+
 enum weft_unit_state {
 	WEFT_UNIT_OPEN,       /* the cutter has it */
 	WEFT_UNIT_PUT,        /* on its way to the stores */
@@ -260,6 +271,7 @@ struct weft_unit {
 	struct bio_vec buffer_seg;
 	bool unpinned;                /* not copied, but its folios are not read any more: .pack has what is stored */
 	struct weft_pack pack;
+	struct weft_unit_dedup dedup;
 };
 
 /* May sleep for the reserve unless nowait; NULL then. Enters it into the inode's list with the run that begins at pos. */
@@ -277,6 +289,9 @@ bool weft_unit_merge(struct weft_unit *unit, struct weft_unit *from);
  * free; either way it is of no use to go on.
  */
 int weft_unit_submit(struct weft_unit *unit, bool sync);
+/* One that was submitted: its bytes go to the stores, or, because the chunk (a reference, taken over) has them, nothing. */
+void weft_unit_send(struct weft_unit *unit);
+void weft_unit_found(struct weft_unit *unit, struct weft_chunk *chunk);
 /* It failed (see unit.c for what that means), or was not wanted (0): dirty again. What cannot go without it goes back as well. */
 void weft_unit_return(struct weft_unit *unit, int error);
 /* Committed: its folios end writeback. */
@@ -306,6 +321,20 @@ void weft_pack_mount_exit(struct weft_mount *mount);
 int weft_pack_init(void);
 void weft_pack_exit(void);
 
+/* --- dedup.c ----------------------------------------------------------------------------------------------------------- */
+/* Whether a unit that was submitted is to be hashed and asked for. */
+bool weft_dedup_wanted(const struct weft_unit *unit);
+/* Does that from a work item; then weft_unit_send() or weft_unit_found(). */
+void weft_dedup_submit(struct weft_unit *unit);
+/* A COMMIT was answered well, with FOUND: others have what some of its units brought. */
+void weft_dedup_merged(struct weft_commit_job *commit, const struct nlattr *found);
+/* It was answered NEED: units that are not needed, if any can go on by that, leave it and are ready again. */
+void weft_dedup_need(struct weft_commit_job *commit, const struct weft_request *req);
+void weft_dedup_watch_work(struct work_struct *work);
+void weft_dedup_mount_init(struct weft_mount *mount);
+int weft_dedup_init(void);
+void weft_dedup_exit(void);
+
 /* --- commit.c ---------------------------------------------------------------------------------------------------------- */
 /* A COMMIT under way, or about to be. */
 struct weft_commit_job {
@@ -314,6 +343,7 @@ struct weft_commit_job {
 	struct weft_mount *mount;
 	struct list_head units;    /* by ready_link, in the order of NEWCHUNKs */
 	unsigned int n_units, n_runs;
+	unsigned int n_new;        /* of the units: those that bring a chunk */
 	u64 size;                  /* that it says */
 	u64 sequence;              /* weft_io_inode.sequence */
 	u64 ino;

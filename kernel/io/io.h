@@ -26,6 +26,7 @@
 struct inode;
 struct seq_file;
 struct shrinker;
+struct weft_ask;
 struct weft_commit_job;
 struct weft_inode;
 struct weft_mount;
@@ -49,6 +50,10 @@ struct weft_io_mount {
 	struct list_head parked;      /* inodes whose units came back because nothing could move */
 	struct list_head commits;     /* COMMITs under way, oldest first */
 	struct list_head lru;         /* inodes with cached extents */
+	struct list_head unasked;     /* units whose content is to be asked for; these under the lock as well */
+	struct weft_ask *ask;         /* the question under way, until it is overdue */
+	bool asking;                  /* one is made or under way */
+	bool ask_late;                /* it is overdue */
 
 	atomic_long_t extents;        /* cached */
 	struct shrinker *shrinker;    /* of extents */
@@ -57,6 +62,7 @@ struct weft_io_mount {
 	struct rw_semaphore commit_sem; /* shared: an answer is being worked in; exclusive: stalled commits are detached */
 	struct delayed_work due;      /* writes what the lists above name */
 	struct delayed_work watch;    /* detaches what is stalled; apart, because writing may wait for slots */
+	struct delayed_work ask_watch; /* lets go what waits for an answer for too long */
 	struct work_struct flush;     /* the budget is short: write whatever can be written */
 	struct workqueue_struct *wq;  /* WQ_MEM_RECLAIM | WQ_UNBOUND, for due */
 	mempool_t *unit_pool;         /* the reserve: enough to write without any other memory */
@@ -98,6 +104,7 @@ struct weft_io_inode {
 	int commit_error;             /* of .failed */
 	wait_queue_head_t unit_wait;  /* units, commit, pages that a unit reads */
 
+	unsigned long unshared_until; /* jiffies | 1; 0: units are asked for. See dedup.c */
 	u64 write_end;                /* of the last write(); this and scattered under i_rwsem */
 	u8 scattered;                 /* see weft_io_scattered() */
 

@@ -102,6 +102,7 @@ int weft_io_mount_init(struct weft_mount *mount)
 	int error;
 
 	mount_init_fields(mount);
+	weft_dedup_mount_init(mount);
 	error = super_setup_bdi(mount->sb);
 	if (error)
 		return error;
@@ -133,6 +134,7 @@ static void mount_stop(struct weft_mount *mount)
 	cancel_work_sync(&mount->io.flush);
 	cancel_delayed_work_sync(&mount->io.due);
 	cancel_delayed_work_sync(&mount->io.watch);
+	cancel_delayed_work_sync(&mount->io.ask_watch);
 }
 
 void weft_io_mount_exit(struct weft_mount *mount)
@@ -143,6 +145,7 @@ void weft_io_mount_exit(struct weft_mount *mount)
 	/* Jobs may have armed them before they ended. */
 	cancel_delayed_work_sync(&mount->io.due);
 	cancel_delayed_work_sync(&mount->io.watch);
+	cancel_delayed_work_sync(&mount->io.ask_watch);
 	if (mount->io.wq)
 		destroy_workqueue(mount->io.wq);
 	if (mount->io.shrinker)
@@ -205,13 +208,18 @@ int weft_io_init(void)
 	error = weft_pack_init();
 	if (error)
 		goto err_unit;
+	error = weft_dedup_init();
+	if (error)
+		goto err_pack;
 	weft_flush_wq = alloc_workqueue("weft-flush", WQ_UNBOUND, 0);
 	if (!weft_flush_wq) {
 		error = -ENOMEM;
-		goto err_pack;
+		goto err_dedup;
 	}
 	return 0;
 
+err_dedup:
+	weft_dedup_exit();
 err_pack:
 	weft_pack_exit();
 err_unit:
@@ -224,6 +232,7 @@ err_extent:
 void weft_io_exit(void)
 {
 	destroy_workqueue(weft_flush_wq);
+	weft_dedup_exit();
 	weft_pack_exit();
 	weft_unit_exit();
 	weft_extent_exit();

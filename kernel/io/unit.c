@@ -2,7 +2,7 @@
 /*
  * unit.c - units: what becomes one chunk, from the cutter until its COMMIT was answered
  *
- *   OPEN --submit--> PUT --stored--> READY --named--> COMMIT --answered--> gone       (PUT begins in pack.c)
+ *   OPEN --submit--> PUT --stored--> READY --named--> COMMIT --answered--> gone       (PUT begins in dedup.c and pack.c)
  *     |               |                |                |
  *     +---------------+----------------+-- return ------+-- detach: only the COMMIT has it any more
  *
@@ -76,6 +76,8 @@ void weft_unit_free(struct weft_unit *unit)
 	struct weft_mount *mount = unit->mount;
 
 	unit_free_memory(unit);
+	if (unit->dedup.chunk)
+		weft_chunk_put(unit->dedup.chunk);
 	mempool_free(unit, mount->io.unit_pool);
 	weft_job_end(mount);
 }
@@ -414,6 +416,28 @@ static void unit_put_done(struct weft_put *put)
 	weft_commit_queue(unit);
 }
 
+void weft_unit_send(struct weft_unit *unit)
+{
+	if (weft_pack_wanted(unit))
+		weft_pack_submit(unit);
+	else
+		weft_put_submit(&unit->put);
+}
+
+void weft_unit_found(struct weft_unit *unit, struct weft_chunk *chunk)
+{
+	struct weft_mount *mount = unit->mount;
+
+	unit->dedup.chunk = chunk;
+	slot_put(mount, unit->len, unit->copied);
+	weft_count(mount, WEFT_MC_INFLIGHT_BYTES, -unit_memory(unit));
+	segs_release(unit->inode, unit->segs, unit->n_segs);
+	weft_count(mount, WEFT_MC_CHUNKS_SHARED, 1);
+	weft_count(mount, WEFT_MC_SHARED_BYTES, unit->len);
+	trace_weft_unit(unit->inode->ino, unit->runs[0].pos, unit->len, "found", 0);
+	weft_commit_queue(unit);
+}
+
 int weft_unit_submit(struct weft_unit *unit, bool sync)
 {
 	int error;
@@ -442,10 +466,10 @@ int weft_unit_submit(struct weft_unit *unit, bool sync)
 	};
 	unit->state = WEFT_UNIT_PUT;
 	weft_count(unit->mount, WEFT_MC_INFLIGHT_BYTES, unit_memory(unit));
-	if (weft_pack_wanted(unit))
-		weft_pack_submit(unit);
+	if (weft_dedup_wanted(unit))
+		weft_dedup_submit(unit);
 	else
-		weft_put_submit(&unit->put);
+		weft_unit_send(unit);
 	return 0;
 }
 

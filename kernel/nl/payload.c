@@ -130,6 +130,8 @@ static const struct {
 	[WEFT_P_SESSION] = WEFT_EXACT(8),
 	[WEFT_P_VOLUME] = WEFT_EXACT(sizeof(struct weft_volume_info)),
 	[WEFT_P_CLONE] = WEFT_EXACT(sizeof(struct weft_clone)),
+	[WEFT_P_ASK] = { 0, 0, sizeof(struct weft_chunk_ask) },
+	[WEFT_P_FOUND] = { 0, 0, sizeof(struct weft_chunk_found) },
 	[WEFT_P_POLICY] = WEFT_EXACT(8),
 #undef WEFT_EXACT
 };

@@ -49,6 +49,7 @@ static const struct {
 	[WEFT_REQ_SHARDS_STORED] = { "SHARDS_STORED", true },
 	[WEFT_REQ_SHARDS_MISSING] = { "SHARDS_MISSING", true },
 	[WEFT_REQ_STATFS] = { "STATFS" },
+	[WEFT_REQ_CHUNKS] = { "CHUNKS" },
 	[WEFT_REQ_CLONE] = { "CLONE", true },
 };
 

@@ -175,7 +175,7 @@ static void put_ask(struct weft_put_job *job, unsigned int k)
 	job->waiter.wake = put_waiter_woken;
 	put_timer_set(job, weft_put_deadline(job));
 	weft_put_job_get(job);
-	if (weft_group_ask_open(job->mount, job->mount->volume, k, job->mount->m, job->put->stored_len, &job->waiter)) {
+	if (weft_group_ask_open(job->mount, job->mount->domain, k, job->mount->m, job->put->stored_len, &job->waiter)) {
 		weft_put_job_put(job);
 		put_retry(job, -ENOMEM);
 	}
@@ -243,7 +243,7 @@ static void put_choose(struct weft_put_job *job)
 	struct weft_mount *mount = job->mount;
 	unsigned int k = job->put->plain_len < READ_ONCE(mount->ec_min) ? 1 : mount->k;
 
-	job->group = weft_group_choose(job->cluster, mount->volume, k, mount->m);
+	job->group = weft_group_choose(job->cluster, mount->domain, k, mount->m);
 	if (!job->group) {
 		put_ask(job, k);
 		return;
@@ -260,7 +260,7 @@ static void put_answered(struct weft_put_job *job)
 
 	if (!error && job->waiter.group)
 		job->group = weft_group_find(job->cluster, job->waiter.group);
-	if (job->group && job->group->domain != job->mount->volume) {
+	if (job->group && job->group->domain != job->mount->domain) {
 		weft_group_put(job->group);
 		job->group = NULL;
 	}

@@ -128,6 +128,8 @@ static int volume_take(struct weft_mount *mount, const struct weft_volume_info *
 	if (error)
 		return error;
 	mount->volume = le64_to_cpu(volume->volume);
+	mount->dedup = volume->dedup_domain;
+	mount->domain = mount->dedup ? le32_to_cpu(volume->dedup_domain) : mount->volume;
 	mount->root = le64_to_cpu(volume->root);
 	mount->k = k;
 	mount->m = m;
