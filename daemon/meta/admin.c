@@ -24,7 +24,7 @@
 
 void meta_admin_answer(struct meta_op *op, json_t *json)
 {
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
 
 	json_decref(json);
 	tlv_writer_free(&op->outcome.answer);
@@ -179,16 +179,32 @@ static void cmd_volume_list(struct meta_brain *brain, struct meta_op *op, json_t
 	answer(op, json_pack("{s:o}", "volumes", list));
 }
 
-static void cmd_volume_show(struct meta_brain *brain, struct meta_op *op, json_t *args)
+/* The volume that is asked for; NULL: there is none, and that is the answer. */
+static struct cat_volume *named_volume(struct meta_brain *brain, struct meta_op *op, json_t *args)
 {
 	const char *name = json_string_value(json_object_get(args, "name"));
 	struct cat_volume *volume = name ? catalog_volume_by_name(&brain->catalog, name) : NULL;
 
-	if (volume)
-		answer(op, meta_admin_volume(brain, volume));
-	else
+	if (!volume)
 		refuse(op, WEFT_ST_NO_VOLUME, "there is no volume %s",
 		       name ? name : "without a name");
+	return volume;
+}
+
+static void cmd_volume_show(struct meta_brain *brain, struct meta_op *op, json_t *args)
+{
+	struct cat_volume *volume = named_volume(brain, op, args);
+
+	if (volume)
+		answer(op, meta_admin_volume(brain, volume));
+}
+
+static void cmd_volume_stats(struct meta_brain *brain, struct meta_op *op, json_t *args)
+{
+	struct cat_volume *volume = named_volume(brain, op, args);
+
+	if (volume)
+		answer(op, meta_stats(brain, volume));
 }
 
 static json_t *group_json(struct meta_brain *brain, const struct cat_group *group)
@@ -486,6 +502,7 @@ static const struct {
 	{ "volume set", meta_admin_volume_set },
 	{ "volume list", cmd_volume_list },
 	{ "volume show", cmd_volume_show },
+	{ "volume stats", cmd_volume_stats },
 	{ "group list", cmd_group_list },
 	{ "group show", cmd_group_show },
 	{ "session list", cmd_session_list },

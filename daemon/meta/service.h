@@ -327,6 +327,8 @@ void meta_admin_key_get(struct meta_brain *brain, struct meta_op *op, json_t *ar
 void meta_admin_key_set(struct meta_brain *brain, struct meta_op *op, json_t *args);
 void meta_run_admin(struct meta_brain *brain, struct meta_op *op);
 json_t *meta_status(struct meta_brain *brain);
+/* stats.c: what a volume's files take, with those that it shares chunks with. */
+json_t *meta_stats(struct meta_brain *brain, const struct cat_volume *volume);
 /* statfs of a volume; also what `volume list` shows. */
 void meta_status_space(struct meta_brain *brain, const struct cat_volume *volume,
 		       struct weft_statfs *statfs);

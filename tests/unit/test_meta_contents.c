@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * test_meta_contents.c - what the leader tells of contents: by answers to CHUNKS, and by the filter that bridges get
+ * test_meta_contents.c - what the leader tells of contents: by answers to CHUNKS, by the filter that bridges get, and by totals
  *
  * The brain's functions are called as its thread would, on a state that was made before. What goes to the loop thread stands in
  * a queue, and is given to a bridge.
@@ -255,6 +255,44 @@ static void stores_that_are_away_make_a_chunk_unfit(void **state)
 	assert_int_equal(ask(f, 1), WEFT_FOUND_EXISTS);
 }
 
+/* ---- Totals ---- */
+
+static json_int_t number(const json_t *json, const char *name)
+{
+	assert_true(json_is_integer(json_object_get(json, name)));
+	return json_integer_value(json_object_get(json, name));
+}
+
+static double stage(const json_t *json, const char *name)
+{
+	return json_real_value(json_object_get(json_object_get(json, "ratios"), name));
+}
+
+/* 300 chunks of a volume of 2+2, some of them compressed to half; one more file that refers to some of them. */
+static void totals_say_what_each_stage_saves(void **state)
+{
+	struct fixture *f = *state;
+	const struct cat_volume *volume = catalog_volume(&f->brain.catalog, f->made.volume);
+	json_t *json = meta_stats(&f->brain, volume);
+	struct weft_m_usage usage;
+
+	assert_int_equal(meta_usage_get(&f->brain.state.txn, f->made.volume, &usage), 0);
+	assert_true(json_is_true(json_object_get(json, "counted")));
+	assert_int_equal(number(json, "files"), 1);
+	assert_int_equal(number(json, "bytes"), CONTENTS * LEN);
+	assert_int_equal(number(json, "logical"), CONTENTS * LEN);
+	assert_int_equal(number(json, "inline"), 0);
+	assert_int_equal(number(json, "chunks"), CONTENTS);
+	assert_int_equal(number(json, "plain"), CONTENTS * LEN);
+	assert_int_equal(number(json, "stored"), CONTENTS * LEN - CONTENTS / 3 * LEN / 2);
+	assert_int_equal(number(json, "raw"), le64_to_cpu(usage.raw_bytes));
+	assert_true(stage(json, "dedup") == 1.0);
+	assert_true(stage(json, "compression") == 1.2);
+	/* The fixture makes shards as long as the plaintext wants them, and a block longer. */
+	assert_true(stage(json, "coding") > 0.36 && stage(json, "coding") < 0.38);
+	json_decref(json);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -264,6 +302,7 @@ int main(void)
 		TEST(a_worn_filter_is_made_anew),
 		TEST(a_new_leader_begins_anew),
 		TEST(stores_that_are_away_make_a_chunk_unfit),
+		TEST(totals_say_what_each_stage_saves),
 	};
 #undef TEST
 

@@ -295,7 +295,7 @@ int admin_show(const struct options *options, const char *name, json_t *args, in
 	}
 	answer = admin_call(admin, name, args);
 	if (answer && options->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
+		json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 		putchar('\n');
 		ret = 0;
 	} else if (answer) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* cmd_volume.c - weft volume create, list, show. */
+/* cmd_volume.c - weft volume create, list, show, stats. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,54 @@ static int show_one(const json_t *volume)
 		show_compressed(volume);
 	printf("%-14s%s\n", "available", format_bytes((uint64_t)json_number(volume, "available"), text));
 	printf("%-14s%s\n", "mounted by", *json_text(volume, "mounted_by") ? json_text(volume, "mounted_by") : "nobody");
+	return 0;
+}
+
+/* "name      1.0 MiB in files are 512 KiB in chunks     2.00 : 1" */
+static void show_stage(const json_t *stats, const char *name, const char *from, const char *what, const char *to, const char *into)
+{
+	double ratio = json_real_value(json_object_get(json_object_get(stats, "ratios"), name));
+	char before[16], after[16], text[80];
+
+	snprintf(text, sizeof(text), "%s %s are %s %s", format_bytes((uint64_t)json_number(stats, from), before), what,
+		 format_bytes((uint64_t)json_number(stats, to), after), into);
+	if (ratio > 0)
+		printf("%-14s%-50s%.2f : 1\n", name, text, ratio);
+	else
+		printf("%-14s%s\n", name, text);
+}
+
+static void show_sharing(const json_t *stats)
+{
+	json_t *names = json_object_get(stats, "volumes"), *name;
+	size_t i;
+
+	if (json_array_size(names) < 2)
+		return;
+	printf("%-14s", "counted with");
+	json_array_foreach(names, i, name)
+		if (strcmp(json_string_value(name), json_text(stats, "name")))
+			printf("%s ", json_string_value(name));
+	printf("from here on\n");
+}
+
+static int show_stats(const json_t *stats)
+{
+	char text[16];
+
+	printf("%-14s%s\n", "name", json_text(stats, "name"));
+	printf("%-14s%s in %" PRId64 " files\n", "logical", format_bytes((uint64_t)json_number(stats, "bytes"), text),
+	       json_number(stats, "files"));
+	if (!json_is_true(json_object_get(stats, "counted"))) {
+		printf("%-14sthe volume was made by a version that did not count what its chunks take\n", "");
+		return 0;
+	}
+	show_sharing(stats);
+	printf("%-14s%s in files that stay in the metadata\n", "inline", format_bytes((uint64_t)json_number(stats, "inline"), text));
+	show_stage(stats, "dedup", "in_chunks", "in files", "plain", "in chunks");
+	show_stage(stats, "compression", "plain", "in chunks", "stored", "to store");
+	show_stage(stats, "coding", "stored", "to store", "raw", "on stores");
+	show_stage(stats, "all", "in_chunks", "in files", "raw", "on stores");
 	return 0;
 }
 
@@ -204,17 +253,19 @@ static int run(const struct options *options, int argc, char **argv)
 		return admin_show(options, "volume list", NULL, show_list);
 	if (argc == 3 && !strcmp(argv[1], "show"))
 		return admin_show(options, "volume show", json_pack("{s:s}", "name", argv[2]), show_one);
+	if (argc == 3 && !strcmp(argv[1], "stats"))
+		return admin_show(options, "volume stats", json_pack("{s:s}", "name", argv[2]), show_stats);
 	return usage_error(&cmd_volume);
 }
 
 const struct command cmd_volume = {
 	.name = "volume", .run = run,
-	.usage = "list | show NAME | create NAME [--k K] [--m M] [--chunker hybrid|cdc|variable|fixed]\n"
+	.usage = "list | show NAME | stats NAME | create NAME [--k K] [--m M] [--chunker hybrid|cdc|variable|fixed]\n"
 		 "                   [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES] [--chunk-random BYTES]\n"
 		 "                   [--ec-min BYTES] [--inline-max BYTES] [--degraded allow|refuse]\n"
 		 "                   [--codec none|zstd|lz4|deflate|adaptive] [--level N]\n"
 		 "                   [--dedup on|off] [--dedup-domain VOLUME]\n"
 		 "  | set NAME [--chunker C] [--chunk-size BYTES] [--chunk-min BYTES] [--chunk-max BYTES]\n"
 		 "             [--chunk-random BYTES] [--ec-min BYTES] [--degraded D] [--codec C] [--level N]",
-	.help = "create, list, show and change volumes",
+	.help = "create, change, list and show volumes, and what they take",
 };
