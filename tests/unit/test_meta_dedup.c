@@ -3,6 +3,7 @@
  * test_meta_dedup.c - contents that are there already: who is told of them, who may refer to them, and
  * what happens when they go in between
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -480,6 +481,38 @@ static void a_volume_without_it_has_no_ids(void **state)
 	assert_int_equal(f->outcome.status, WEFT_ST_OPNOTSUPP);
 }
 
+/* Made by an entry of level 3, it has no totals that what was there already would be missing in. */
+static void a_volume_from_before_has_no_totals(void **state)
+{
+	struct weft_e_volume body = { .info = { .k = cpu_to_le32(2), .m = cpu_to_le32(2) },
+				      .mode = cpu_to_le32(0755),
+				      .name_len = cpu_to_le32(3) };
+	struct meta_fixture *f = *state;
+	u64 main_volume = f->volume, main_session = f->session, group, ino;
+	struct meta_buffer entry = { 0 };
+	struct meta_volume volume;
+	struct weft_m_usage usage;
+
+	assert_int_equal(meta_entry_begin(&entry, WEFT_ME_VOLUME_CREATE), 0);
+	assert_int_equal(meta_buffer_put(&entry, &body, sizeof(body)), 0);
+	assert_int_equal(meta_buffer_put(&entry, "old", 3), 0);
+	meta_entry_head(&entry)->level = cpu_to_le16(3);
+	assert_int_equal(fixture_apply(f, &entry), WEFT_ST_OK);
+	meta_buffer_free(&entry);
+	f->volume = f->outcome.number;
+	assert_int_equal(meta_volume_get(&f->state.txn, f->volume, &volume), 0);
+	assert_int_equal(fixture_mount(f, 2, 0, &f->session), WEFT_ST_OK);
+	group = make_group(f, 2, 2);
+	assert_int_equal(fixture_create(f, le64_to_cpu(volume.head.info.root), "x", S_IFREG | 0644, &ino),
+			 WEFT_ST_OK);
+	assert_int_equal(write_content(f, ino, group, 7, 0, 0), WEFT_ST_OK);
+	assert_int_equal(meta_usage_get(&f->state.txn, f->volume, &usage), -ENOENT);
+	assert_int_equal(fixture_truncate(f, ino, 0), WEFT_ST_OK);
+	assert_int_equal(meta_usage_get(&f->state.txn, f->volume, &usage), -ENOENT);
+	f->volume = main_volume;
+	f->session = main_session;
+}
+
 /* ---- What no kernel may say ---- */
 
 static void what_makes_no_sense_is_refused(void **state)
@@ -647,6 +680,7 @@ int main(void)
 		TEST(volumes_share_a_domain_by_choice),
 		cmocka_unit_test_setup_teardown(a_volume_without_it_has_no_ids, fixture_setup_2_2,
 						fixture_teardown),
+		TEST(a_volume_from_before_has_no_totals),
 		TEST(what_makes_no_sense_is_refused),
 		TEST(the_largest_commit_stays_within_its_records),
 		TEST(random_lives),
