@@ -125,6 +125,26 @@ void fake_meta_setting(struct fake_meta *meta, uint32_t setting);
 void fake_meta_chunk(struct fake_meta *meta, uint32_t key_id);
 /* From now on EXTENTS says that the file is inline, and has this one byte. */
 void fake_meta_inline(struct fake_meta *meta);
+/* What CHUNKS is answered. */
+enum fake_found {
+	FAKE_FOUND_OFF,      /* the volume does not deduplicate */
+	FAKE_FOUND_NEW,
+	FAKE_FOUND_CHUNK,    /* each content is in a chunk that makes sense, and is nowhere */
+	FAKE_FOUND_LENGTH,   /* ... that is longer than what was asked for */
+	FAKE_FOUND_NO_CHUNK, /* ... that nothing describes */
+	FAKE_FOUND_INDEX,    /* ... for contents that were not asked for */
+	FAKE_FOUND_GEOMETRY, /* ... whose shards do not fit it */
+	FAKE_FOUND_NUMBER,   /* ... which is described under another number */
+};
+/*
+ * The volume deduplicates, from the next MOUNT on. The first so many COMMITs that name a chunk are
+ * answered with NEED for the first chunk that they name; the others go well.
+ */
+void fake_meta_dedup(struct fake_meta *meta, enum fake_found found, unsigned int needs);
+/* Bit n: a COMMIT that went well named chunk n. */
+uint64_t fake_meta_named(const struct fake_meta *meta);
+/* How many NEEDs are left. */
+unsigned int fake_meta_needs(const struct fake_meta *meta);
 /* FORGETs that came for unlinked inodes */
 uint64_t fake_meta_forgotten(const struct fake_meta *meta);
 unsigned int fake_meta_sessions(const struct fake_meta *meta); /* open now */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A metadata service in memory: one volume with directories, files with inline content, links. No
- * chunks but one that it may claim: requests for groups are answered with NO_GROUP. It trusts the
- * kernel; tables are small and searched from end to end.
+ * chunks but one that it may claim: requests for groups are answered with NO_GROUP; but it may say
+ * of contents that there is a chunk with them, and take COMMITs that name it. It trusts the kernel;
+ * tables are small and searched from end to end.
  */
 #include "fake.h"
 
@@ -15,6 +16,7 @@
 
 #define META_INLINE_MAX 2000
 #define META_CHUNK_LEN  65536u
+#define META_CHUNK_GROUP 5
 
 struct meta_name {
 	struct meta_name *next;
@@ -41,6 +43,9 @@ struct fake_meta {
 	uint64_t *open; /* numbers of the sessions */
 	uint32_t cipher, inline_max, setting;
 	_Atomic int claim; /* what EXTENTS says: CLAIM_*, or a chunk's key */
+	enum fake_found found;
+	uint64_t asked, named; /* contents; bits of chunks */
+	unsigned int needs;
 };
 
 #define CLAIM_NOTHING (-1)
@@ -183,6 +188,7 @@ static uint32_t answer_mount(struct fake_meta *meta, const struct fake_request *
 		.cipher = htole32(meta->cipher),
 		.reserved = { htole32(meta->setting) },
 		.incarnation = htole32(1),
+		.dedup_domain = htole32(meta->found != FAKE_FOUND_OFF),
 	};
 	uint64_t session = htole64(++meta->last_session);
 	size_t len;
@@ -447,6 +453,76 @@ static uint32_t answer_readdir(struct fake_meta *meta, const struct fake_request
 	return WEFT_ST_OK;
 }
 
+/* Content that the COMMIT says is in chunks: OK, NEED, or NO_GROUP if it is in none that was told of. */
+static uint32_t commit_named(struct fake_meta *meta, const struct fake_request *req,
+			     struct fake_payload *payload)
+{
+	size_t len;
+	const struct weft_extent *extents = fake_find(req->payload, req->len, WEFT_P_EXTENTS, &len);
+	uint64_t named = 0;
+
+	for (size_t i = 0; i < len / sizeof(*extents); i++) {
+		if (le64toh(extents[i].group) != META_CHUNK_GROUP ||
+		    le64toh(extents[i].number) > 63)
+			return WEFT_ST_NO_GROUP;
+		named |= 1ull << le64toh(extents[i].number);
+	}
+	if (named && meta->needs) {
+		__atomic_fetch_sub(&meta->needs, 1, __ATOMIC_RELAXED);
+		fake_attr(payload, WEFT_P_NUMBERS, &extents->number, sizeof(extents->number));
+		return WEFT_ST_NEED;
+	}
+	__atomic_fetch_or(&meta->named, named, __ATOMIC_RELAXED);
+	return WEFT_ST_OK;
+}
+
+static void add_found(struct fake_meta *meta, struct fake_payload *payload, uint32_t index,
+		      uint32_t plain_len)
+{
+	struct weft_chunk_found found = { .index = htole32(index), .what = htole32(WEFT_FOUND_EXISTS),
+					  .group = htole64(META_CHUNK_GROUP),
+					  .number = htole64(++meta->asked) };
+	struct weft_chunk_info info = { .group = found.group, .number = found.number,
+					.sid = { htole64(1), found.number }, .k = 2, .m = 1 };
+
+	if (meta->found == FAKE_FOUND_LENGTH)
+		plain_len += 8192;
+	info.plain_len = info.stored_len = htole32(plain_len);
+	info.shard_len = htole32((plain_len / 2 + 4095) & ~4095u);
+	switch (meta->found) {
+	case FAKE_FOUND_NEW:
+		found = (struct weft_chunk_found){ .index = htole32(index),
+						   .what = htole32(WEFT_FOUND_NEW) };
+		break;
+	case FAKE_FOUND_INDEX:
+		found.index = htole32(index + 1000000 * (index + 1));
+		break;
+	case FAKE_FOUND_GEOMETRY:
+		info.shard_len = htole32(4096);
+		break;
+	case FAKE_FOUND_NUMBER:
+		info.number = htole64(meta->asked + 1);
+		break;
+	default:
+		break;
+	}
+	fake_attr(payload, WEFT_P_FOUND, &found, sizeof(found));
+	if (meta->found != FAKE_FOUND_NO_CHUNK && meta->found != FAKE_FOUND_NEW)
+		fake_attr(payload, WEFT_P_CHUNK, &info, sizeof(info));
+}
+
+/* One content in a question is enough here, so that FOUND is an array of one. */
+static uint32_t answer_chunks(struct fake_meta *meta, const struct fake_request *req,
+			      struct fake_payload *payload)
+{
+	size_t len;
+	const struct weft_chunk_ask *asks = fake_find(req->payload, req->len, WEFT_P_ASK, &len);
+
+	if (asks && len >= sizeof(*asks))
+		add_found(meta, payload, 0, le32toh(asks->plain_len));
+	return WEFT_ST_OK;
+}
+
 static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request *req,
 			      struct fake_payload *payload)
 {
@@ -464,7 +540,10 @@ static uint32_t answer_commit(struct fake_meta *meta, const struct fake_request 
 		if (data)
 			memcpy(inode->data, data, len);
 	} else if (fake_find(req->payload, req->len, WEFT_P_EXTENTS, NULL)) {
-		return WEFT_ST_NO_GROUP;
+		uint32_t status = commit_named(meta, req, payload);
+
+		if (status)
+			return status;
 	}
 	if ((le32toh(commit->flags) & WEFT_CF_SIZE) &&
 	    le64toh(commit->size) > le64toh(inode->attr.size))
@@ -610,6 +689,8 @@ uint32_t fake_meta_answer(struct fake_meta *meta, const struct fake_request *req
 		return answer_commit(meta, req, payload);
 	case WEFT_REQ_CLONE:
 		return answer_clone(meta, req, payload);
+	case WEFT_REQ_CHUNKS:
+		return answer_chunks(meta, req, payload);
 	case WEFT_REQ_EXTENTS:
 		return answer_extents(meta, req, payload);
 	case WEFT_REQ_STATFS:
@@ -664,6 +745,22 @@ void fake_meta_chunk(struct fake_meta *meta, uint32_t key_id)
 void fake_meta_inline(struct fake_meta *meta)
 {
 	meta->claim = CLAIM_INLINE;
+}
+
+void fake_meta_dedup(struct fake_meta *meta, enum fake_found found, unsigned int needs)
+{
+	meta->found = found;
+	meta->needs = needs;
+}
+
+uint64_t fake_meta_named(const struct fake_meta *meta)
+{
+	return __atomic_load_n(&meta->named, __ATOMIC_RELAXED);
+}
+
+unsigned int fake_meta_needs(const struct fake_meta *meta)
+{
+	return __atomic_load_n(&meta->needs, __ATOMIC_RELAXED);
 }
 
 uint64_t fake_meta_forgotten(const struct fake_meta *meta)
