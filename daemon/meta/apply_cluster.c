@@ -69,7 +69,8 @@ static int join_domain(struct meta_state *state, struct weft_volume_info *info)
 	int err;
 
 	if (domain == WEFT_DEDUP_OWN)
-		info->dedup_domain = domain = (u32)le64_to_cpu(info->volume);
+		domain = (u32)le64_to_cpu(info->volume);
+	info->dedup_domain = cpu_to_le32(domain);
 	if (!domain || domain == le64_to_cpu(info->volume))
 		return meta_usage_begin(state, le64_to_cpu(info->volume));
 	err = meta_volume_get(&state->txn, domain, &first);
@@ -103,10 +104,9 @@ int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *
 	if (err != -ENOENT)
 		return err ? err : WEFT_ST_EXIST;
 
-	le64_add(&state->counters.volume, 1);
-	volume.volume = le64_to_cpu(state->counters.volume);
+	volume.volume = le64_to_cpu(state->counters.volume) + 1;
 	volume.head.info = body->info;
-	volume.head.info.volume = state->counters.volume;
+	volume.head.info.volume = cpu_to_le64(volume.volume);
 	volume.head.info.incarnation = state->cluster.incarnation;
 	volume.head.info.mgrp = cpu_to_le32(state->mgrp);
 	if (entry->level >= META_LEVEL_DEDUP) {
@@ -114,6 +114,8 @@ int meta_apply_volume_create(struct meta_state *state, const struct meta_entry *
 		if (err)
 			return err;
 	}
+	/* What is refused takes no number: each up to the counter is a volume. */
+	le64_add(&state->counters.volume, 1);
 	memcpy(volume.head.name_key, body->name_key, sizeof(body->name_key));
 	volume.head.created_ns = cpu_to_le64(state->time_ns);
 	volume.head.name_len = body->name_len;
