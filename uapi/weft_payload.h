@@ -365,7 +365,7 @@ WEFT_ASSERT_SIZE(weft_shard_new, 8);
 /*
  * New content of a file. The extents replace whatever they overlap. The kernel takes care that .size never runs past the
  * first byte that is dirty or under way, so that a crash shows no zeros that nobody wrote. done_below: every sid counter
- * of this session below it is committed or given up.
+ * of this session below it is committed or given up; a chunk with one is NEEDed.
  */
 struct weft_commit {
 	__le32 flags;

@@ -6,7 +6,9 @@
  * be on its way out, or come with enough acknowledged shards: k + max(1, m - 1) of its group's k +
  * m, all of them if m is 0 or 1. What a cluster with too few stores may do is said by the groups
  * that it has (narrower, or with less parity), never by an exception to this rule. Otherwise the
- * answer is NEED and nothing has changed.
+ * answer is NEED and nothing has changed. What one of several steps gave or names may be on its way
+ * out when the next one comes: then the file has what the steps before brought, the COMMIT ends
+ * with NEED for all that is new in it, and none of its sids is taken again (see give_up()).
  *
  * A new chunk with a content id goes into the index (dedup.c), unless a whole chunk with that content
  * is there. If its writer had been told that there is none, that one was committed since, and the
@@ -110,6 +112,10 @@ static int check_new(struct commit *commit, const struct weft_chunk_new *chunk)
 
 	if (le64_to_cpu(chunk->sid.session) != apply->entry->session || !is_safe(chunk))
 		return WEFT_ST_NEED;
+	/* A chunk with these shards may have been made already, and deleted. */
+	if (apply->entry->level >= META_LEVEL_DEDUP &&
+	    le64_to_cpu(chunk->sid.counter) < le64_to_cpu(apply->session.head.done_below))
+		return WEFT_ST_NEED;
 	err = meta_group_get(&apply->state->txn, le64_to_cpu(chunk->group), &group);
 	if (err)
 		return err == -ENOENT ? WEFT_ST_NEED : err;
@@ -159,7 +165,7 @@ static int check_old_chunks(struct commit *commit, __le64 *need, unsigned int *n
 }
 
 /* What an earlier step gave it may have been another's chunk, and be on its way out by now. */
-static int check_given(struct commit *commit, __le64 *need, unsigned int *n)
+static int check_given(struct commit *commit)
 {
 	struct meta_chunk chunk;
 	int err;
@@ -171,24 +177,19 @@ static int check_given(struct commit *commit, __le64 *need, unsigned int *n)
 		if (err && err != -ENOENT)
 			return err;
 		if (err || chunk.head.state == WEFT_MC_DELETING)
-			need[(*n)++] = cpu_to_le64(i);
+			return WEFT_ST_NEED;
 	}
-	return 0;
+	return WEFT_ST_OK;
 }
 
-/*
- * All chunks that the COMMIT names; the new ones in its first step only. With NEED the answer lists
- * them.
- */
-static int check_chunks(struct commit *commit, bool first)
+/* The new chunks, before the first change. Their indexes are added to need. */
+static int check_new_chunks(struct commit *commit, __le64 *need, unsigned int *n)
 {
-	__le64 need[WEFT_PAYLOAD_MAX / sizeof(struct weft_extent) + CHUNKS_MAX];
 	const u8 *at = commit->chunks;
 	const struct weft_chunk_new *chunk;
-	unsigned int n = 0;
 	int ret;
 
-	for (u32 i = 0; first && i < commit->n_chunks; i++) {
+	for (u32 i = 0; i < commit->n_chunks; i++) {
 		chunk = next_chunk(commit, &at);
 		if (!chunk)
 			return -EBADMSG;
@@ -196,17 +197,98 @@ static int check_chunks(struct commit *commit, bool first)
 		if (ret < 0)
 			return ret;
 		if (ret == WEFT_ST_NEED)
-			need[n++] = cpu_to_le64(i);
+			need[(*n)++] = cpu_to_le64(i);
 	}
-	ret = first || commit->apply->entry->level < META_LEVEL_DEDUP
-		      ? 0
-		      : check_given(commit, need, &n);
+	return WEFT_ST_OK;
+}
+
+#define NEED_MAX (WEFT_PAYLOAD_MAX / sizeof(struct weft_extent) + CHUNKS_MAX)
+
+/* All chunks that the COMMIT names, in its first step. With NEED the answer lists them. */
+static int check_first(struct commit *commit)
+{
+	__le64 need[NEED_MAX];
+	unsigned int n = 0;
+	int ret;
+
+	ret = check_new_chunks(commit, need, &n);
 	if (!ret)
 		ret = check_old_chunks(commit, need, &n);
 	if (ret || !n)
 		return ret;
 	tlv_put(&commit->apply->outcome->answer, WEFT_P_NUMBERS, need, n * sizeof(*need));
 	return WEFT_ST_NEED;
+}
+
+/* New chunks without any extent, after the last step or instead of it. */
+static int condemn_unused(struct meta_state *state, const struct given *given, u32 n)
+{
+	struct meta_chunk chunk;
+	int err;
+
+	for (u32 i = 0; i < n; i++) {
+		err = meta_chunk_get(&state->txn, le64_to_cpu(given[i].group),
+				     le64_to_cpu(given[i].number), &chunk);
+		if (err == -ENOENT)
+			continue;
+		if (err)
+			return err;
+		if (chunk.head.refs || chunk.head.state != WEFT_MC_LIVE)
+			continue;
+		err = meta_chunk_condemn(state, &chunk);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * The end of a COMMIT between two steps. What was given and nothing refers to goes; what the file has
+ * of it goes when that is written anew. So chunks with these sids are there, or were: if the mount
+ * brought them again there would be two chunks with the same shards, and the deletion of one would take
+ * them from the other. Whatever others of its COMMITs were about to bring below these is NEEDed as well.
+ */
+static int give_up(struct commit *commit)
+{
+	struct meta_session *session = &commit->apply->session;
+	u64 below = le64_to_cpu(session->head.done_below), counter;
+	const struct weft_chunk_new *chunk;
+	const u8 *at = commit->chunks;
+	int err;
+
+	for (u32 i = 0; i < commit->n_chunks; i++) {
+		chunk = next_chunk(commit, &at);
+		if (!chunk)
+			return -EBADMSG;
+		counter = le64_to_cpu(chunk->sid.counter);
+		if (counter >= below)
+			below = counter + 1;
+	}
+	session->head.done_below = cpu_to_le64(below);
+	err = condemn_unused(commit->apply->state, commit->given, commit->n_chunks);
+	return err ? err : meta_session_put(&commit->apply->state->txn, session);
+}
+
+/* The same in a later step; before META_LEVEL_DEDUP only chunks of others were looked at. */
+static int check_later(struct commit *commit)
+{
+	bool gives_up = commit->apply->entry->level >= META_LEVEL_DEDUP;
+	__le64 need[NEED_MAX];
+	unsigned int n = 0;
+	int ret, given = WEFT_ST_OK;
+
+	if (gives_up)
+		given = check_given(commit);
+	if (given < 0)
+		return given;
+	ret = check_old_chunks(commit, need, &n);
+	if (ret || (!n && !given))
+		return ret;
+	for (u32 i = 0; gives_up && i < commit->n_chunks; i++)
+		need[n++] = cpu_to_le64(i);
+	tlv_put(&commit->apply->outcome->answer, WEFT_P_NUMBERS, need, n * sizeof(*need));
+	ret = gives_up ? give_up(commit) : 0;
+	return ret ? ret : WEFT_ST_NEED;
 }
 
 /* Whether its content id is taken into account; before that level it was only kept. */
@@ -301,28 +383,6 @@ static int make_chunks(struct commit *commit)
 		if (!chunk)
 			return -EBADMSG;
 		err = make_chunk(commit, chunk, &commit->given[i]);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* New chunks without any extent, after the last step. */
-static int condemn_unused(struct meta_state *state, const struct given *given, u32 n)
-{
-	struct meta_chunk chunk;
-	int err;
-
-	for (u32 i = 0; i < n; i++) {
-		err = meta_chunk_get(&state->txn, le64_to_cpu(given[i].group),
-				     le64_to_cpu(given[i].number), &chunk);
-		if (err == -ENOENT)
-			continue;
-		if (err)
-			return err;
-		if (chunk.head.refs || chunk.head.state != WEFT_MC_LIVE)
-			continue;
-		err = meta_chunk_condemn(state, &chunk);
 		if (err)
 			return err;
 	}
@@ -530,7 +590,7 @@ static int first_step(struct commit *commit)
 
 	if (!sealed_as_due(commit))
 		return WEFT_ST_INVAL;
-	ret = check_chunks(commit, true);
+	ret = check_first(commit);
 	if (ret)
 		return ret;
 	if (commit->data_len > le32_to_cpu(apply->volume.head.info.inline_max))
@@ -561,7 +621,7 @@ static int run_steps(struct commit *commit)
 			return -EBADMSG;
 		memcpy(commit->given, apply->slot.answer,
 		       commit->n_chunks * sizeof(*commit->given));
-		ret = check_chunks(commit, false);
+		ret = check_later(commit);
 	} else {
 		ret = first_step(commit);
 	}

@@ -391,25 +391,20 @@ static bool is_needed(const struct nlattr *numbers, u64 number)
 	return false;
 }
 
-/* By its chunk's number, or as the n-th that the COMMIT brought. The lists of both are one: at worst one more is written. */
-static bool unit_is_needed(const struct weft_unit *unit, const struct nlattr *numbers, u64 *index)
-{
-	return is_needed(numbers, unit->dedup.chunk ? unit->dedup.chunk->number : (*index)++);
-}
-
 /*
- * Only if one of those that were found has gone can the others be of use: they wait for the next COMMIT. Each NEED takes one of
- * these at least, so this comes to an end.
+ * Of those that were found the others wait for the next COMMIT: nothing was sent for them. Each NEED takes one of these at
+ * least, so this comes to an end. What was stored does not: the COMMIT may have ended between two of its steps, and then there are
+ * chunks with these shards, which are on their way out, or will be.
  */
 static void units_keep(struct weft_commit_job *commit, const struct nlattr *numbers)
 {
 	struct weft_io_inode *io = &commit->inode->io;
 	struct weft_unit *unit, *next;
-	u64 index = 0;
 
 	spin_lock(&io->extent_lock);
 	list_for_each_entry_safe(unit, next, &commit->units, ready_link) {
-		if (unit_is_needed(unit, numbers, &index) || unit->state == WEFT_UNIT_DETACHED)
+		if (!unit->dedup.chunk || is_needed(numbers, unit->dedup.chunk->number) ||
+		    unit->state == WEFT_UNIT_DETACHED)
 			continue;
 		unit->state = WEFT_UNIT_READY;
 		list_move_tail(&unit->ready_link, &io->ready);
@@ -420,14 +415,14 @@ static void units_keep(struct weft_commit_job *commit, const struct nlattr *numb
 void weft_dedup_need(struct weft_commit_job *commit, const struct weft_request *req)
 {
 	const struct nlattr *tb[WEFT_P_NR];
-	struct weft_unit *unit;
+	const struct weft_unit *unit;
 	bool gone = false;
-	u64 index = 0;
 
 	if (!commit->inode || weft_answer_parse(req, tb) || !tb[WEFT_P_NUMBERS])
 		return;
+	/* Indexes of those that were stored stand in the same list: at worst one more is written. */
 	list_for_each_entry(unit, &commit->units, ready_link)
-		gone |= unit_is_needed(unit, tb[WEFT_P_NUMBERS], &index) && unit->dedup.chunk;
+		gone |= unit->dedup.chunk && is_needed(tb[WEFT_P_NUMBERS], unit->dedup.chunk->number);
 	if (!gone)
 		return;
 	/* 0 stands for "never". */

@@ -26,7 +26,7 @@ struct meta_fixture {
 	u64 most_records;        /* that one entry touched */
 	struct tlv_writer payload;
 	struct meta_outcome outcome;
-	u64 counter;             /* of sids */
+	u64 counter;             /* of sids: the last one that was given */
 	/* Entries as applied, for a second database. */
 	struct { u8 *bytes; size_t len; } *log;
 	size_t log_len;

@@ -388,46 +388,99 @@ static void who_was_not_told_gets_his_own(void **state)
 	assert_int_equal(number, first);
 }
 
-/* A COMMIT of several steps whose second chunk is another's: that one goes between two steps. */
-static void a_chunk_that_goes_between_two_steps_is_needed(void **state)
+enum { STEPS_EXTENTS = 500 };
+
+/* Begins a COMMIT of b in several steps: its second chunk is another's (content 7), the third is for the last step. */
+static void commit_first_step(struct meta_fixture *f, u64 b, u64 group, struct meta_buffer *entry)
 {
-	enum { N = 500 };
-	struct meta_fixture *f = *state;
-	u64 group = make_group(f, 2, 2), a = make(f, "a"), b = make(f, "b"), old;
-	static struct weft_extent extents[N + 1];
-	struct meta_buffer entry = { 0 };
+	enum { N = STEPS_EXTENTS };
+	static struct weft_extent extents[N + 2];
 	struct meta_ask parsed;
 	const char *why;
 
-	assert_int_equal(write_content(f, a, group, 7, 0, 0), WEFT_ST_OK);
-	old = number_of(f, 0);
-	assert_int_equal(fixture_truncate(f, a, 0), WEFT_ST_OK);
 	for (unsigned int i = 0; i < N; i++)
 		extents[i] = (struct weft_extent){ .offset = cpu_to_le64(i * 8192),
 						   .length = cpu_to_le64(4096),
 						   .chunk_offset = cpu_to_le32(i % 16 * 8192) };
-	extents[N] = (struct weft_extent){ .offset = cpu_to_le64(N * 8192),
-					   .length = cpu_to_le64(LEN),
-					   .number = cpu_to_le64(1) };
-	fixture_commit_begin(f, b, N * 8192 + LEN, 0);
+	for (unsigned int i = 0; i < 2; i++)
+		extents[N + i] = (struct weft_extent){ .offset = cpu_to_le64(N * 8192 + i * LEN),
+						       .length = cpu_to_le64(LEN),
+						       .number = cpu_to_le64(i + 1) };
+	fixture_commit_begin(f, b, N * 8192 + 2 * LEN, 0);
 	fixture_commit_content(f, group, LEN, 0, 0, 0);
 	fixture_commit_content(f, group, LEN, 0, 7, WEFT_NF_SHARE);
-	fixture_commit_extents(f, extents, N + 1);
+	fixture_commit_content(f, group, LEN, 0, 8, 0);
+	fixture_commit_extents(f, extents, N + 2);
 	assert_int_equal(tlv_finish(&f->payload), 0);
 	assert_int_equal(meta_request_parse(WEFT_REQ_COMMIT, f->session, ++f->sequence[2], 2,
-					    f->payload.data, f->payload.len, &entry, &parsed, &why),
+					    f->payload.data, f->payload.len, entry, &parsed, &why),
 			 0);
 	f->outcome.status = 0;
-	meta_entry_end(&entry, f->time_ns += 1000);
-	assert_int_equal(meta_apply(&f->state, ++f->index, 1, entry.data, entry.len, &f->outcome), 0);
+	meta_entry_end(entry, f->time_ns += 1000);
+	assert_int_equal(meta_apply(&f->state, ++f->index, 1, entry->data, entry->len, &f->outcome), 0);
 	assert_int_equal(f->outcome.status, META_MORE);
+}
+
+/*
+ * A COMMIT of several steps whose second chunk is another's: that one goes between two steps. All that was new in it is to be
+ * written anew, and what no extent came to refer to is not kept for nobody.
+ */
+static void a_chunk_that_goes_between_two_steps_is_needed(void **state)
+{
+	struct meta_fixture *f = *state;
+	u64 group = make_group(f, 2, 2), a = make(f, "a"), b = make(f, "b"), old, in, number;
+	struct meta_buffer entry = { 0 };
+
+	assert_int_equal(write_content(f, a, group, 7, 0, 0), WEFT_ST_OK);
+	old = number_of(f, 0);
+	assert_int_equal(fixture_truncate(f, a, 0), WEFT_ST_OK);
+	commit_first_step(f, b, group, &entry);
 	delete_step(f, WEFT_ME_DELETING, group, old);
 	assert_int_equal(chunk_state(f, group, old), WEFT_MC_DELETING);
 	assert_int_equal(fixture_apply(f, &entry), WEFT_ST_NEED);
-	assert_int_equal(number_of(f, 0), 1);
+	assert_int_equal(fixture_answer(f, WEFT_P_NUMBERS).len, 3 * sizeof(__le64));
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(number_of(f, i), i);
 	meta_buffer_free(&entry);
+	assert_int_equal(chunk_state(f, group, old + 1), WEFT_MC_LIVE);
+	assert_int_equal(chunk_state(f, group, old + 3), WEFT_MC_CONDEMNED);
+	assert_int_equal(ask(f, 8, &in, &number), WEFT_FOUND_EXISTS);
 	/* What it brought has gone into the file as far as it came. */
 	assert_int_equal(fixture_truncate(f, b, 0), WEFT_ST_OK);
+}
+
+/*
+ * A mount that brings the chunks of such a COMMIT again, with the names of their shards, would have two chunks with the same
+ * shards, and lose both with one: it is told to write them anew, however long ago that was.
+ */
+static void what_was_given_up_is_not_taken_again(void **state)
+{
+	struct meta_fixture *f = *state;
+	u64 group = make_group(f, 2, 2), a = make(f, "a"), b = make(f, "b"), old, before, after;
+	struct meta_buffer entry = { 0 };
+
+	assert_int_equal(write_content(f, a, group, 7, 0, 0), WEFT_ST_OK);
+	old = number_of(f, 0);
+	assert_int_equal(fixture_truncate(f, a, 0), WEFT_ST_OK);
+	before = f->counter;
+	commit_first_step(f, b, group, &entry);
+	after = f->counter;
+	delete_step(f, WEFT_ME_DELETING, group, old);
+	assert_int_equal(fixture_apply(f, &entry), WEFT_ST_NEED);
+	meta_buffer_free(&entry);
+	for (unsigned int round = 0; round < 3; round++) {
+		f->counter = before;
+		while (f->counter < after)
+			assert_int_equal(write_content(f, a, group, 9, 0, 0), WEFT_ST_NEED);
+		if (round == 0)
+			assert_int_equal(fixture_truncate(f, b, 0), WEFT_ST_OK);
+		for (u64 number = old + 1; number <= old + 3; number++)
+			if (round < 2 && chunk_state(f, group, number))
+				delete_step(f, round ? WEFT_ME_DELETED : WEFT_ME_DELETING, group, number);
+	}
+	for (u64 number = old + 1; number <= old + 3; number++)
+		assert_int_equal(chunk_state(f, group, number), 0);
+	assert_int_equal(write_content(f, a, group, 9, 0, 0), WEFT_ST_OK);
 }
 
 /* ---- Domains ---- */
@@ -677,6 +730,7 @@ int main(void)
 		TEST(of_two_at_once_one_is_kept),
 		TEST(who_was_not_told_gets_his_own),
 		TEST(a_chunk_that_goes_between_two_steps_is_needed),
+		TEST(what_was_given_up_is_not_taken_again),
 		TEST(volumes_share_a_domain_by_choice),
 		cmocka_unit_test_setup_teardown(a_volume_without_it_has_no_ids, fixture_setup_2_2,
 						fixture_teardown),
