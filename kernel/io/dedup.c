@@ -10,7 +10,8 @@
  *   - An answer is never needed. Without memory, without a daemon, without an answer in time or with one that makes no sense a
  *     unit goes on as if nothing had been found; while an answer is overdue none is asked for.
  *   - One CHUNKS of a mount is under way: what is hashed meanwhile goes with the next, so that batches form by themselves.
- *   - Who takes a unit out of a list of asks, under weft_io_mount.lock, is the one to let it go on.
+ *   - Who takes a unit out of a list of asks, under weft_io_mount.lock, is the one to let it go on. From then on the unit's job
+ *     keeps the mount no longer: who goes on with the mount has one of his own (a weft_ask has one, until ask_free()).
  *   - The folios do not change until then: the unit is under .direct, and goes raw or compressed from what was hashed.
  *   - "exists" is no promise. The COMMIT names the chunk, and may be told NEED: then the unit goes back, and for a while what is
  *     cut of that file is written without being asked for, whatever the daemon would say.
@@ -224,7 +225,7 @@ static void asks_give_up(struct weft_mount *mount)
 	units_go_on(&units, NULL);
 }
 
-/* Asks for what waits, unless an answer is under way: then it goes with the next. */
+/* Asks for what waits, unless an answer is under way: then it goes with the next. The caller has a job of the mount. */
 static void asks_send(struct weft_mount *mount)
 {
 	struct weft_ask *ask = ask_alloc(mount);
@@ -245,8 +246,8 @@ static void asks_send(struct weft_mount *mount)
 	if (!req || weft_request_submit(req)) {
 		ask_withdraw(ask, &units);
 		units_go_on(&units, NULL);
-		ask_free(ask);
 		asks_give_up(mount);
+		ask_free(ask);
 	}
 	weft_request_put(req);
 }
@@ -330,6 +331,8 @@ static void dedup_work(struct work_struct *work)
 	unsigned int nofs = memalloc_nofs_save();
 	bool ask = false;
 
+	/* The unit's own may end as soon as it is in the list: with an answer that another one's question brings. */
+	weft_job_begin(mount);
 	if (!weft_mount_dead(mount))
 		unit_hash(unit);
 	if (may_ask(unit)) {
@@ -344,6 +347,7 @@ static void dedup_work(struct work_struct *work)
 		asks_send(mount);
 	else
 		unit_go_on(unit, NULL);
+	weft_job_end(mount);
 	memalloc_nofs_restore(nofs);
 }
 
