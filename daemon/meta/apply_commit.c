@@ -305,6 +305,17 @@ static bool keeps_id(const struct commit *commit, const struct weft_chunk_new *n
 }
 
 /*
+ * The one for its content may stand for a new chunk: it has lost nothing, and no less may be lost
+ * of it, or has to be there. Groups of a volume differ in that while there are few stores, and
+ * between volumes that share a domain.
+ */
+static bool stands_for(const struct meta_chunk *twin, const struct meta_chunk *chunk)
+{
+	return !meta_chunk_missing(twin) && twin->head.plain_len == chunk->head.plain_len &&
+	       twin->head.m >= chunk->head.m && twin->head.k <= chunk->head.k;
+}
+
+/*
  * A chunk with an id is there now: it is the one for its content, or another one is, which its
  * extents go to if they may.
  */
@@ -319,7 +330,7 @@ static int enter_chunk(struct commit *commit, const struct weft_chunk_new *new,
 	err = meta_dedup_find(&state->txn, domain, chunk->content_id, &twin);
 	if (err && err != -ENOENT)
 		return err;
-	if (err || meta_chunk_missing(&twin) || twin.head.plain_len != chunk->head.plain_len)
+	if (err || !stands_for(&twin, chunk))
 		return meta_dedup_add(state, domain, chunk);
 	if (!(le32_to_cpu(new->flags) & WEFT_NF_SHARE))
 		return 0;

@@ -281,6 +281,30 @@ static void a_rewrite_takes_the_place(void **state)
 	assert_int_equal(number, fresh);
 }
 
+/* A chunk of which less may be lost, or more has to be there, does not stand for a new one; that one takes its place. */
+static void what_is_less_safe_stands_for_nothing(void **state)
+{
+	static const u8 coded[] = { 2, 1, 2, 2, 3, 2, 1, 2 }; /* k, m: after the first, safer, less so, safer */
+	struct meta_fixture *f = *state;
+	u64 in, number, groups[4], written[4];
+	char name[2] = "a";
+
+	for (unsigned int i = 0; i < 4; i++) {
+		groups[i] = make_group(f, coded[2 * i], coded[2 * i + 1]);
+		assert_int_equal(write_content(f, make(f, name), groups[i], 7, 0, WEFT_NF_SHARE), WEFT_ST_OK);
+		written[i] = number_of(f, 0);
+		name[0]++;
+	}
+	assert_int_equal(refs(f, groups[0], written[0]), 1);
+	/* The third one's extents went to the second. */
+	assert_int_equal(written[2], written[1]);
+	assert_int_equal(refs(f, groups[1], written[1]), 2);
+	assert_int_equal(chunk_state(f, groups[2], 1), WEFT_MC_CONDEMNED);
+	assert_int_equal(refs(f, groups[3], written[3]), 1);
+	assert_int_equal(ask(f, 7, &in, &number), WEFT_FOUND_EXISTS);
+	assert_int_equal(in, groups[3]);
+}
+
 /* ---- Deletion ---- */
 
 /* What was said before is no pin: the COMMIT is told, and nothing has changed. */
@@ -725,6 +749,7 @@ int main(void)
 		TEST(who_has_no_session_is_told_nothing),
 		TEST(what_is_not_whole_is_not_shared),
 		TEST(a_rewrite_takes_the_place),
+		TEST(what_is_less_safe_stands_for_nothing),
 		TEST(invariant_5_what_is_being_deleted_is_not_shared),
 		TEST(the_old_one_leaves_after_the_new_one_came),
 		TEST(of_two_at_once_one_is_kept),
