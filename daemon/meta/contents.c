@@ -6,7 +6,8 @@
  *	index (DEDUP) --walk, a part in each tick--> filter --whole, then ids as they come--> bridges
  *
  * A filter that is old costs a duplicate that is not seen, or a question more; never does anybody
- * refer to a chunk because of it. So it is sent with the ticks, a frame at a time. Nothing is taken
+ * refer to a chunk because of it. So it is sent with the ticks, a frame at a time, to connections on
+ * which nothing else waits (server.c); one that was not taken is made again later. Nothing is taken
  * out of it: when more ids went into it than it holds well it is made anew, as large as the index
  * then asks for.
  *
@@ -29,6 +30,8 @@ struct watcher {
 	u64 version; /* of the filter that it has, or is being sent; 0: none */
 	u64 sent;    /* bytes of that */
 	u64 told;    /* ids up to this one */
+	bool busy;   /* a frame is on its way to the connection; when it was taken: */
+	u64 sent_next, told_next;
 };
 
 struct meta_contents {
@@ -176,18 +179,46 @@ static void walk_index(struct meta_brain *brain)
 
 /* ---- Telling it ---- */
 
-static void send_frame(struct meta_brain *brain, u64 client, struct tlv_writer *writer)
+static struct watcher *find_watcher(struct meta_contents *contents, u64 client)
+{
+	for (size_t i = 0; i < contents->n; i++)
+		if (contents->watchers[i].client == client)
+			return &contents->watchers[i];
+	return NULL;
+}
+
+/* The connection has taken the frame, or has not: then what it held is sent with a later tick. */
+static void run_told(struct meta_brain *brain, struct meta_op *op)
+{
+	struct watcher *watcher = find_watcher(brain->contents, op->number);
+
+	if (!watcher)
+		return;
+	watcher->busy = false;
+	if (op->outcome.status)
+		return;
+	watcher->sent = watcher->sent_next;
+	watcher->told = watcher->told_next;
+}
+
+static void send_frame(struct meta_brain *brain, struct watcher *watcher, struct tlv_writer *writer)
 {
 	struct meta_op *op = tlv_finish(writer) ? NULL : meta_op_alloc(NULL);
+	struct meta_op *told = op ? meta_op_alloc(run_told) : NULL;
 
-	if (!op)
+	if (!told) {
+		meta_op_free(op);
 		return;
+	}
+	told->number = watcher->client;
 	op->payload = writer->data;
 	op->payload_len = writer->len;
 	writer->data = NULL;
-	op->number = client;
+	op->number = watcher->client;
+	op->ctx = told;
 	op->finish = meta_server_push_contents;
 	op->step = META_DONE;
+	watcher->busy = true;
 	meta_brain_continue(brain, op);
 }
 
@@ -195,24 +226,30 @@ static void send_frame(struct meta_brain *brain, u64 client, struct tlv_writer *
 static void put_parts(const struct meta_contents *contents, struct watcher *watcher,
 		      struct tlv_writer *writer)
 {
-	u64 size = bloom_bytes(&contents->filter), part;
+	u64 size = bloom_bytes(&contents->filter), part, *sent = &watcher->sent_next;
 	struct weft_c_bloom head = { .bits = cpu_to_le64(contents->filter.n_bits),
 				     .hashes = cpu_to_le32(contents->filter.hashes) };
 
-	if (!watcher->sent)
+	*sent = watcher->sent;
+	if (!*sent)
 		tlv_put(writer, WEFT_C_BLOOM, &head, sizeof(head));
-	while (watcher->sent < size && writer->len < FRAME_BYTES) {
-		part = size - watcher->sent < PART_BYTES ? size - watcher->sent : PART_BYTES;
-		tlv_put(writer, WEFT_C_BLOOM_PART, contents->filter.bits + watcher->sent, part);
-		watcher->sent += part;
+	while (*sent < size && writer->len < FRAME_BYTES) {
+		part = size - *sent < PART_BYTES ? size - *sent : PART_BYTES;
+		tlv_put(writer, WEFT_C_BLOOM_PART, contents->filter.bits + *sent, part);
+		*sent += part;
 	}
 }
 
 static void put_recent(const struct meta_contents *contents, struct watcher *watcher,
 		       struct tlv_writer *writer)
 {
-	for (; watcher->told < contents->added; watcher->told++)
-		tlv_put(writer, WEFT_C_BLOOM_ID, contents->recent[watcher->told % RECENT], BLOOM_ID);
+	u64 *told = &watcher->told_next;
+
+	*told = watcher->told;
+	if (watcher->sent_next < bloom_bytes(&contents->filter))
+		return;
+	for (; *told < contents->added; ++*told)
+		tlv_put(writer, WEFT_C_BLOOM_ID, contents->recent[*told % RECENT], BLOOM_ID);
 }
 
 static void tell(struct meta_brain *brain, struct watcher *watcher)
@@ -220,6 +257,8 @@ static void tell(struct meta_brain *brain, struct watcher *watcher)
 	struct meta_contents *contents = brain->contents;
 	struct tlv_writer writer;
 
+	if (watcher->busy)
+		return;
 	tlv_writer_init(&writer, WEFT_CTL_PAYLOAD_MAX);
 	/* Sent anew, too, to one that missed more ids than are kept. */
 	if (watcher->version != contents->version || contents->added - watcher->told > RECENT) {
@@ -228,10 +267,9 @@ static void tell(struct meta_brain *brain, struct watcher *watcher)
 		watcher->sent = 0;
 	}
 	put_parts(contents, watcher, &writer);
-	if (watcher->sent == bloom_bytes(&contents->filter))
-		put_recent(contents, watcher, &writer);
+	put_recent(contents, watcher, &writer);
 	if (writer.len)
-		send_frame(brain, watcher->client, &writer);
+		send_frame(brain, watcher, &writer);
 	tlv_writer_free(&writer);
 }
 
@@ -240,9 +278,8 @@ void meta_contents_watch(struct meta_brain *brain, u64 client)
 	struct meta_contents *contents = brain->contents;
 	struct watcher *grown;
 
-	for (size_t i = 0; i < contents->n; i++)
-		if (contents->watchers[i].client == client)
-			return;
+	if (find_watcher(contents, client))
+		return;
 	grown = realloc(contents->watchers, (contents->n + 1) * sizeof(*grown));
 	/* Without it that bridge asks for everything. */
 	if (!grown)
@@ -254,12 +291,10 @@ void meta_contents_watch(struct meta_brain *brain, u64 client)
 void meta_contents_unwatch(struct meta_brain *brain, u64 client)
 {
 	struct meta_contents *contents = brain->contents;
+	struct watcher *watcher = find_watcher(contents, client);
 
-	for (size_t i = 0; i < contents->n; i++)
-		if (contents->watchers[i].client == client) {
-			contents->watchers[i] = contents->watchers[--contents->n];
-			return;
-		}
+	if (watcher)
+		*watcher = contents->watchers[--contents->n];
 }
 
 void meta_contents_tick(struct meta_brain *brain)

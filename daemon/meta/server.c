@@ -411,25 +411,33 @@ const struct ctl_ops meta_server_ops = {
 /* ---- What the brain sends ---- */
 
 /* op->number: the client. */
-static void push(struct meta_service *service, struct meta_op *op, enum weft_ctl_type type)
+void meta_server_push_map(struct meta_service *service, struct meta_op *op)
 {
 	struct meta_client *client = find_client(service, op->number);
 
 	if (!client || !client->conn)
 		return;
 	/* A map with a hole would take away what is there: who cannot take it begins anew. */
-	if (ctl_push(client->conn, type, op->payload, op->payload_len))
+	if (ctl_push(client->conn, WEFT_CTL_MAP, op->payload, op->payload_len))
 		ctl_close(client->conn);
 }
 
-void meta_server_push_map(struct meta_service *service, struct meta_op *op)
-{
-	push(service, op, WEFT_CTL_MAP);
-}
-
+/*
+ * Answers, of leases too, and maps go first: a part of a filter is large, can wait, and may be missing
+ * for as long as it likes. op->ctx: the op that tells the brain whether it was sent.
+ */
 void meta_server_push_contents(struct meta_service *service, struct meta_op *op)
 {
-	push(service, op, WEFT_CTL_BLOOM);
+	struct meta_client *client = find_client(service, op->number);
+	struct meta_op *told = op->ctx;
+	int err = -ENOTCONN;
+
+	if (client && client->conn && ctl_queued(client->conn))
+		err = -EAGAIN;
+	else if (client && client->conn)
+		err = ctl_push(client->conn, WEFT_CTL_BLOOM, op->payload, op->payload_len);
+	told->outcome.status = err ? WEFT_ST_OVERLOADED : WEFT_ST_OK;
+	meta_queue_put(&service->brain->queue, told);
 }
 
 /* The answer of a task: back to the brain. */

@@ -170,6 +170,11 @@ static void tx_done(uv_write_t *req, int status)
 	free(tx);
 }
 
+size_t ctl_queued(const struct ctl_conn *conn)
+{
+	return uv_stream_get_write_queue_size(&conn->u.stream);
+}
+
 static int send_frame(struct ctl_conn *conn, const struct ctl_frame *frame)
 {
 	struct tx *tx;
@@ -178,7 +183,7 @@ static int send_frame(struct ctl_conn *conn, const struct ctl_frame *frame)
 
 	if (frame->len > WEFT_CTL_PAYLOAD_MAX)
 		return -EMSGSIZE;
-	if (uv_stream_get_write_queue_size(&conn->u.stream) + frame->len > QUEUE_MAX)
+	if (ctl_queued(conn) + frame->len > QUEUE_MAX)
 		return -EAGAIN;
 	tx = malloc(sizeof(*tx) + frame->len);
 	if (!tx)

@@ -109,6 +109,9 @@ int ctl_push(struct ctl_conn *conn, uint16_t type, const void *payload, size_t l
 /* Answer request (its type and tag count) with a status and a payload. Errors as above. */
 int ctl_reply(struct ctl_conn *conn, const struct ctl_frame *request, uint32_t status, const void *payload, size_t len);
 
+/* Bytes that wait to be written: whoever has much to send that can wait lets others go first while there are some. */
+size_t ctl_queued(const struct ctl_conn *conn);
+
 /* Encode and check headers; pure, for tests and fuzzers. */
 void ctl_header_encode(const struct ctl_frame *frame, struct weft_ctl_header *header);
 /* 0, or -EPROTO: frame is filled, frame->len is the payload's length, frame->payload NULL. payload_crc is returned apart. */

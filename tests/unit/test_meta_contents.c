@@ -26,6 +26,9 @@ struct fixture {
 	struct meta_service service;
 	struct meta_brain brain;
 	struct bridge bridge;
+	bool full;               /* the connection takes nothing */
+	bool slow;               /* what is sent stays in: */
+	struct meta_op *waiting;
 };
 
 static void write_contents(struct meta_fixture *f)
@@ -91,6 +94,25 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The loop thread's part for one frame: it is taken, or it is not, and the brain learns which. Returns the bytes of it. */
+static size_t take(struct fixture *f, struct meta_op *op)
+{
+	struct meta_op *told = op->ctx;
+	size_t bytes = f->full ? 0 : op->payload_len;
+
+	assert_int_equal(op->number, CLIENT);
+	assert_ptr_equal(op->finish, meta_server_push_contents);
+	assert_non_null(told);
+	if (!f->full)
+		bridge_contents_update(&f->bridge, op->payload, op->payload_len);
+	op->finish = NULL;
+	meta_op_free(op);
+	told->outcome.status = f->full ? WEFT_ST_OVERLOADED : WEFT_ST_OK;
+	told->run(&f->brain, told);
+	meta_op_free(told);
+	return bytes;
+}
+
 /* Time passes; the bridge is told what there is to tell. Returns how many bytes that was. */
 static size_t tick(struct fixture *f)
 {
@@ -100,12 +122,12 @@ static size_t tick(struct fixture *f)
 	meta_contents_tick(&f->brain);
 	for (op = meta_queue_take(&f->service.inbox, 0); op; op = next) {
 		next = op->next;
-		assert_int_equal(op->number, CLIENT);
-		assert_ptr_equal(op->finish, meta_server_push_contents);
-		bytes += op->payload_len;
-		bridge_contents_update(&f->bridge, op->payload, op->payload_len);
-		op->finish = NULL;
-		meta_op_free(op);
+		if (f->slow) {
+			assert_null(f->waiting);
+			f->waiting = op;
+			continue;
+		}
+		bytes += take(f, op);
 	}
 	return bytes;
 }
@@ -206,6 +228,58 @@ static void a_new_leader_begins_anew(void **state)
 	assert_false(is_new(f, 1));
 }
 
+/* What a connection does not take costs nothing but time: it is sent when it does, and is whole then. */
+static void what_is_not_taken_is_sent_again(void **state)
+{
+	struct fixture *f = *state;
+
+	meta_contents_watch(&f->brain, CLIENT);
+	f->full = true;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(tick(f), 0);
+	f->full = false;
+	assert_in_range(tick(f), 125000, 140000);
+	for (u32 i = 1; i <= CONTENTS; i++)
+		assert_false(is_new(f, i));
+	/* Ids likewise, with those that came in between. */
+	f->full = true;
+	add(f, 8000000);
+	assert_int_equal(tick(f), 0);
+	add(f, 8000001);
+	f->full = false;
+	assert_in_range(tick(f), 2 * BLOOM_ID, 64);
+	assert_false(is_new(f, 8000000));
+	assert_false(is_new(f, 8000001));
+	assert_int_equal(tick(f), 0);
+}
+
+/* One frame at a time is on its way to a connection, and ids that come meanwhile go with the next. */
+static void one_frame_is_on_its_way(void **state)
+{
+	struct fixture *f = *state;
+
+	meta_contents_watch(&f->brain, CLIENT);
+	f->slow = true;
+	for (u32 i = 0; i < 5; i++) {
+		assert_int_equal(tick(f), 0);
+		add(f, 9000000 + i);
+	}
+	assert_non_null(f->waiting);
+	assert_in_range(take(f, f->waiting), 125000, 140000);
+	f->slow = false;
+	assert_in_range(tick(f), 5 * BLOOM_ID, 128);
+	for (u32 i = 0; i < 5; i++)
+		assert_false(is_new(f, 9000000 + i));
+	/* A bridge that has gone before it took one is nobody's business any more. */
+	f->slow = true;
+	f->waiting = NULL;
+	add(f, 9000005);
+	assert_int_equal(tick(f), 0);
+	meta_contents_unwatch(&f->brain, CLIENT);
+	take(f, f->waiting);
+	assert_int_equal(tick(f), 0);
+}
+
 /* ---- CHUNKS ---- */
 
 static enum weft_found ask(struct fixture *f, u32 content)
@@ -301,6 +375,8 @@ int main(void)
 		TEST(a_bridge_that_comes_late_is_told_all),
 		TEST(a_worn_filter_is_made_anew),
 		TEST(a_new_leader_begins_anew),
+		TEST(what_is_not_taken_is_sent_again),
+		TEST(one_frame_is_on_its_way),
 		TEST(stores_that_are_away_make_a_chunk_unfit),
 		TEST(totals_say_what_each_stage_saves),
 	};

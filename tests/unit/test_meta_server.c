@@ -27,6 +27,7 @@ struct fixture {
 	struct ctl_conn *conn;
 	bool ready, answered, closed;
 	u32 status;
+	unsigned int filters; /* frames that came */
 	u8 *payload; /* FRAME bytes: attributes that nobody knows */
 };
 
@@ -38,6 +39,7 @@ static int on_ready(struct ctl_conn *conn, void *ctx)
 
 static void on_request(struct ctl_conn *conn, void *ctx, const struct ctl_frame *frame)
 {
+	((struct fixture *)ctx)->filters += frame->type == WEFT_CTL_BLOOM;
 }
 
 static void on_closed(struct ctl_conn *conn, void *ctx, int why, const char *what)
@@ -218,11 +220,59 @@ static void a_host_has_only_so_many_stores(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* A part of a filter; what the brain is told of it. */
+static u32 push_filter(struct fixture *f, u64 client)
+{
+	struct meta_op *op = meta_op_alloc(NULL), *told = meta_op_alloc(NULL);
+	u32 status;
+
+	assert_non_null(op);
+	assert_non_null(told);
+	op->payload = malloc(FRAME);
+	assert_non_null(op->payload);
+	memcpy(op->payload, f->payload, FRAME);
+	op->payload_len = FRAME;
+	op->number = client;
+	op->ctx = told;
+	op->finish = meta_server_push_contents;
+	meta_service_finish(&f->service, op);
+	assert_ptr_equal(meta_queue_take(&f->brain.queue, 0), told);
+	status = told->outcome.status;
+	meta_op_free(told);
+	return status;
+}
+
+/* One frame of a filter may wait to be written, and nothing else: what is small and urgent is not behind megabytes of it. */
+static void a_filter_waits_for_a_connection_to_be_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct meta_client *client = f->service.clients;
+	unsigned int taken = 0;
+
+	assert_int_equal(push_filter(f, client->id + 1), WEFT_ST_OVERLOADED);
+	while (push_filter(f, client->id) == WEFT_ST_OK)
+		assert_true(++taken < 20);
+	assert_true(taken > 0);
+	assert_true(ctl_queued(client->conn) <= FRAME + 1024);
+	for (unsigned int i = 0; i < 50; i++)
+		assert_int_equal(push_filter(f, client->id), WEFT_ST_OVERLOADED);
+	while (f->filters < taken)
+		uv_run(&f->service.loop, UV_RUN_ONCE);
+	/* Nothing was closed, and there is room again. */
+	assert_false(f->closed);
+	while (ctl_queued(client->conn))
+		uv_run(&f->service.loop, UV_RUN_ONCE);
+	assert_int_equal(push_filter(f, client->id), WEFT_ST_OK);
+	while (f->filters < taken + 1)
+		uv_run(&f->service.loop, UV_RUN_ONCE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_peer_cannot_fill_the_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_host_has_only_so_many_stores, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_filter_waits_for_a_connection_to_be_idle, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
