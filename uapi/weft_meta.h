@@ -44,6 +44,7 @@
  *   level 3  a volume counts its compressed chunks, while it has some
  *   level 4  directories and files may have policies of their own, which SETATTR sets and CREATE inherits; those of volumes
  *            may be changed
+ *   level 5  VOLUME_SET may say what the volume was like before
  *   level 5  a volume may be encrypted, and then has a key file
  *   level 5  volumes may deduplicate: DEDUP, content ids in chunk records, COMMITs that share chunks. USAGE counts what a
  *            domain holds, from the making of its first volume on
@@ -363,7 +364,11 @@ struct weft_e_volume {
 };
 WEFT_ASSERT_SIZE(weft_e_volume, 128);
 
-/* .info: how chunks are cut, compressed and coded small, and what is done with too few stores; the rest of it is not looked at. */
+/*
+ * .info: how chunks are cut, compressed and coded small, and what is done with too few stores; the rest of it is not looked at.
+ * Behind it may stand another struct weft_volume_info, that from which it was made: if the volume is not like that any more,
+ * nothing changes.
+ */
 struct weft_e_volume_set {
 	__le64 volume;
 	struct weft_volume_info info;

@@ -4,7 +4,9 @@
  * its making and later, and the entry by which it changes
  *
  * The leader makes a whole policy of what is asked for and what there is, and refuses what does not
- * fit together; apply takes it as it is. Mounts learn of it with the next renewal (mount.c).
+ * fit together; apply takes it as it is, if it was made of what there still is. If not, the leader
+ * makes it anew, so that of several changes at once none undoes another. Mounts learn of it with the
+ * next renewal (mount.c).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -75,6 +77,12 @@ static void run_set(struct meta_brain *brain, struct meta_op *op)
 {
 	struct cat_volume *volume = catalog_volume(&brain->catalog, op->outcome.number);
 
+	/* Somebody else's change came in between: once more, of what is there now. */
+	if (op->outcome.status == WEFT_ST_BUSY) {
+		op->outcome.status = WEFT_ST_OK;
+		meta_run_admin(brain, op);
+		return;
+	}
 	if (op->outcome.status || !volume) {
 		meta_admin_refuse(op, op->outcome.status, "the volume could not be changed: %s",
 				  status_text(op->outcome.status));
@@ -84,13 +92,16 @@ static void run_set(struct meta_brain *brain, struct meta_op *op)
 	meta_admin_answer(op, meta_admin_volume(brain, volume));
 }
 
-static int propose_set(struct meta_op *op, const struct weft_e_volume_set *body)
+static int propose_set(struct meta_op *op, const struct weft_e_volume_set *body,
+		       const struct weft_volume_info *was)
 {
 	int err = meta_entry_begin(&op->entry, WEFT_ME_VOLUME_SET);
 
 	op->run = run_set;
 	op->step = META_SUBMIT;
-	return err ? err : meta_buffer_put(&op->entry, body, sizeof(*body));
+	if (!err)
+		err = meta_buffer_put(&op->entry, body, sizeof(*body));
+	return err ? err : meta_buffer_put(&op->entry, was, sizeof(*was));
 }
 
 struct set_args {
@@ -157,39 +168,55 @@ void meta_admin_volume_set(struct meta_brain *brain, struct meta_op *op, json_t 
 					      set_info(&args, &body.info, text, sizeof(text));
 	if (wrong)
 		meta_admin_refuse(op, WEFT_ST_INVAL, "volume set: %s", wrong);
-	else if (propose_set(op, &body))
+	else if (propose_set(op, &body, &volume->info))
 		meta_admin_refuse(op, WEFT_ST_NOMEM, "the metadata service is out of memory");
 }
 
 /* ---- In the state machine ---- */
 
 /* What says how content is stored changes; what says where and whose it is does not. */
+static void take_policy(struct weft_volume_info *to, const struct weft_volume_info *from)
+{
+	to->chunker = from->chunker;
+	to->chunk_size = from->chunk_size;
+	to->chunk_min = from->chunk_min;
+	to->chunk_max = from->chunk_max;
+	to->chunk_random = from->chunk_random;
+	to->codec = from->codec;
+	to->codec_policy = from->codec_policy;
+	to->codec_level = from->codec_level;
+	to->ec_min = from->ec_min;
+	to->flags &= ~cpu_to_le32(WEFT_VF_DEGRADED_REFUSE);
+	to->flags |= from->flags & cpu_to_le32(WEFT_VF_DEGRADED_REFUSE);
+}
+
+static bool same_policy(const struct weft_volume_info *info, const struct weft_volume_info *other)
+{
+	struct weft_volume_info copy = *info;
+
+	take_policy(&copy, other);
+	return !memcmp(&copy, info, sizeof(copy));
+}
+
+/* OK; BUSY: it is not any more what the change was made of. */
 int meta_apply_volume_set(struct meta_state *state, const struct meta_entry *entry,
 			  struct meta_outcome *outcome)
 {
 	const struct weft_e_volume_set *body;
 	struct meta_volume volume;
-	const u8 *tail;
+	const u8 *was;
 	size_t len;
 	int err;
 
-	body = meta_entry_body(entry, sizeof(*body), &tail, &len);
-	if (!body || len)
+	body = meta_entry_body(entry, sizeof(*body), &was, &len);
+	if (!body || (len && len != sizeof(struct weft_volume_info)))
 		return -EBADMSG;
 	err = meta_volume_get(&state->txn, le64_to_cpu(body->volume), &volume);
 	if (err)
 		return err == -ENOENT ? WEFT_ST_NO_VOLUME : err;
-	volume.head.info.chunker = body->info.chunker;
-	volume.head.info.chunk_size = body->info.chunk_size;
-	volume.head.info.chunk_min = body->info.chunk_min;
-	volume.head.info.chunk_max = body->info.chunk_max;
-	volume.head.info.chunk_random = body->info.chunk_random;
-	volume.head.info.codec = body->info.codec;
-	volume.head.info.codec_policy = body->info.codec_policy;
-	volume.head.info.codec_level = body->info.codec_level;
-	volume.head.info.ec_min = body->info.ec_min;
-	volume.head.info.flags &= ~cpu_to_le32(WEFT_VF_DEGRADED_REFUSE);
-	volume.head.info.flags |= body->info.flags & cpu_to_le32(WEFT_VF_DEGRADED_REFUSE);
+	if (len && !same_policy(&volume.head.info, (const struct weft_volume_info *)was))
+		return WEFT_ST_BUSY;
+	take_policy(&volume.head.info, &body->info);
 	err = meta_volume_put(&state->txn, &volume);
 	if (err)
 		return err;

@@ -566,6 +566,57 @@ static void policies_are_changed_while_it_is_mounted(void **state)
 	assert_int_equal(after.inline_max, before.inline_max);
 }
 
+static void on_set(void *ctx, const struct ctl_frame *frame)
+{
+	unsigned int *left = ctx;
+
+	assert_int_equal(frame->status, WEFT_ST_OK);
+	got.done = !--*left;
+}
+
+static void send_set(const char *what, unsigned int *left)
+{
+	struct ctl_frame frame = { .type = WEFT_CTL_ADMIN, .slot = WEFT_SLOT_NONE };
+	struct tlv_writer writer;
+	char text[256];
+
+	snprintf(text, sizeof(text), "{\"command\":\"volume set\",\"name\":\"main\",%s}", what);
+	tlv_writer_init(&writer, 1024);
+	tlv_put_text(&writer, WEFT_C_JSON, text);
+	assert_int_equal(tlv_finish(&writer), 0);
+	frame.payload = writer.data;
+	frame.len = writer.len;
+	assert_int_equal(ctl_call(t.admin.conn, &frame, on_set, left), 0);
+	tlv_writer_free(&writer);
+}
+
+/* Before any of them is answered: each is made of what is there then, and all of them hold. */
+static void changes_at_once_do_not_undo_each_other(void **state)
+{
+	static const char *const changes[][5] = {
+		{ "\"chunk_size\":2097152", "\"level\":7", "\"ec_min\":131072", "\"chunk_max\":8388608",
+		  "\"degraded\":\"refuse\"" },
+		{ "\"chunk_size\":1048576", "\"level\":5", "\"ec_min\":65536", "\"chunk_max\":4194304",
+		  "\"degraded\":\"allow\"" },
+	};
+	struct weft_volume_info info;
+
+	for (unsigned int round = 0; round < 10; round++) {
+		unsigned int left = 5, factor = round % 2 ? 1 : 2;
+
+		got.done = false;
+		for (unsigned int i = 0; i < 5; i++)
+			send_set(changes[round % 2][i], &left);
+		wait_for(&got.done);
+		info = renewed_volume();
+		assert_int_equal(le32_to_cpu(info.chunk_size), factor * 1048576);
+		assert_int_equal(le32_to_cpu(info.chunk_max), factor * 4194304);
+		assert_int_equal(le32_to_cpu(info.ec_min), factor * 65536);
+		assert_int_equal(le16_to_cpu(info.codec_level), factor == 2 ? 7 : 5);
+		assert_int_equal(le32_to_cpu(info.flags) & WEFT_VF_DEGRADED_REFUSE, factor == 2);
+	}
+}
+
 static void a_mount_writes_and_a_missing_shard_is_rebuilt(void **state)
 {
 	u32 stores[4];
@@ -932,6 +983,7 @@ int main(void)
 		cmocka_unit_test(stores_register_and_a_volume_is_made),
 		cmocka_unit_test(a_mount_writes_and_a_missing_shard_is_rebuilt),
 		cmocka_unit_test(policies_are_changed_while_it_is_mounted),
+		cmocka_unit_test(changes_at_once_do_not_undo_each_other),
 		cmocka_unit_test(full_stores_are_read_and_not_chosen),
 		cmocka_unit_test(a_full_store_is_rebuilt_to_when_there_is_no_other),
 		cmocka_unit_test(full_stores_alone_are_no_space),
