@@ -323,7 +323,8 @@ WEFT_ASSERT_SIZE(weft_chunk_new, 96);
 
 /*
  * Deduplication. The content id of a chunk is SHA-256 of its plaintext (HMAC-SHA-256 by the volume's key where it is
- * encrypted). Shorter chunks have none. A COMMIT that brings one with an id brings WEFT_COMMIT_HASHED_MAX chunks at most.
+ * encrypted). Shorter chunks have none. A COMMIT that brings one with an id brings WEFT_COMMIT_HASHED_MAX chunks at most. Nobody
+ * but the writer verifies an id: who shares a domain trusts every writer of it.
  */
 #define WEFT_DEDUP_MIN         65536u
 #define WEFT_CHUNKS_ASKED_MAX  64u
