@@ -21,6 +21,7 @@
 #define CHUNKS	 40 /* numbers that COMMITs name */
 #define CONTENTS 12
 #define BEGINNINGS 6
+#define GOING	 32 /* chunks on their way out that are known */
 
 struct medium {
 	struct sim_disk *disk;
@@ -37,6 +38,16 @@ static struct {
 	uint64_t root;
 	uint64_t session;
 } made;
+
+/*
+ * What some voter saw of chunks on their way out: of that the leader would make entries. It may be old when they are applied,
+ * as what a leader saw may be.
+ */
+static struct {
+	struct weft_e_chunk chunks[GOING];
+	enum weft_m_entry_type next[GOING];
+	unsigned int n;
+} going;
 
 /* Of the commands of this process: time and sequences only grow. */
 static uint64_t time_ns = 1700000000000000000ull;
@@ -231,6 +242,20 @@ static void request(struct meta_buffer *entry, uint64_t random, unsigned int bug
 	tlv_writer_free(&w);
 }
 
+/* A step of the deletion of one or two chunks; some of these come too early, twice, or for chunks that were revived. */
+static void deletion(struct meta_buffer *entry, uint64_t random)
+{
+	struct weft_e_chunks body = { .count = cpu_to_le32(1 + (random & 1)) };
+	unsigned int first = (unsigned int)(random >> 8) % going.n;
+
+	must(meta_entry_begin(entry, random & 0xf0 ? going.next[first]
+				     : random & 0x02 ? WEFT_ME_DELETING : WEFT_ME_DELETED));
+	must(meta_buffer_put(entry, &body, sizeof(body)));
+	for (unsigned int i = 0; i < 1 + (random & 1); i++)
+		must(meta_buffer_put(entry, &going.chunks[(first + i) % going.n], sizeof(going.chunks[0])));
+	meta_entry_end(entry, time_ns += 1000);
+}
+
 static size_t meta_command(uint64_t random, unsigned int bugs, uint8_t *bytes)
 {
 	struct meta_buffer entry = { 0 };
@@ -238,6 +263,8 @@ static size_t meta_command(uint64_t random, unsigned int bugs, uint8_t *bytes)
 
 	if (random >> 56 < 16)
 		beginning(&entry, (unsigned int)(random % BEGINNINGS));
+	else if (random >> 56 < 40 && going.n)
+		deletion(&entry, random);
 	else
 		request(&entry, random, bugs);
 	len = entry.len;
@@ -297,12 +324,66 @@ static bool meta_sync(void *state)
 	return done(m, meta_state_sync(&m->state));
 }
 
+/* Notes the first chunks of a table whose keys end with their names. */
+static void note_going(struct medium *m, enum weft_m_table table, enum weft_m_entry_type next)
+{
+	struct meta_key first = { .len = 1 };
+	struct meta_chunk chunk;
+	struct meta_walk walk;
+	uint64_t name[2];
+	int err;
+
+	must(meta_walk_begin(&walk, &m->state.txn, table));
+	err = meta_walk_seek(&walk, &first);
+	for (unsigned int i = 0; i < GOING / 2 && !err; i++) {
+		memcpy(name, walk.key.bytes + walk.key.len - sizeof(name), sizeof(name));
+		must(meta_chunk_get(&m->state.txn, be64toh(name[0]), be64toh(name[1]), &chunk));
+		going.next[going.n] = next;
+		going.chunks[going.n++] = (struct weft_e_chunk){ .group = cpu_to_le64(chunk.group),
+								 .number = cpu_to_le64(chunk.number),
+								 .condemned_ns = chunk.head.condemned_ns,
+								 .deleted = cpu_to_le32(1) };
+		err = meta_walk_next(&walk);
+	}
+	meta_walk_end(&walk);
+}
+
+/* The chunk of each record of the index is there, has that content, and is not being deleted. */
+static bool index_is_sound(struct medium *m)
+{
+	struct meta_key first = { .len = 1 };
+	struct weft_m_dedup record;
+	struct meta_chunk chunk;
+	struct meta_walk walk;
+	bool sound = true;
+	int err;
+
+	must(meta_walk_begin(&walk, &m->state.txn, WEFT_MT_DEDUP));
+	for (err = meta_walk_seek(&walk, &first); !err && sound; err = meta_walk_next(&walk)) {
+		must(meta_walk_head(&walk, &record, sizeof(record)));
+		sound = !meta_chunk_get(&m->state.txn, le64_to_cpu(record.group),
+					le64_to_cpu(record.number), &chunk) &&
+			chunk.head.state != WEFT_MC_DELETING &&
+			!memcmp(chunk.content_id, walk.key.bytes + sizeof(u64), 16);
+	}
+	meta_walk_end(&walk);
+	return sound;
+}
+
 /* The client asks once, in ascending numbers. */
 static const char *meta_complaint(void *state)
 {
 	struct medium *m = state;
 
-	return m->repeated ? "a request had a number that stood for another one before" : NULL;
+	if (m->repeated)
+		return "a request had a number that stood for another one before";
+	must(meta_state_read(&m->state));
+	if (!index_is_sound(m))
+		return "a content is said to be in a chunk that is being deleted, or is not there";
+	going.n = 0;
+	note_going(m, WEFT_MT_CONDEMNED, WEFT_ME_DELETING);
+	note_going(m, WEFT_MT_DELETING, WEFT_ME_DELETED);
+	return NULL;
 }
 
 static uint64_t meta_hash(void *state)
@@ -386,6 +467,8 @@ static void *meta_medium_alloc(uint64_t seed)
 	if (!m)
 		abort();
 	learn_numbers();
+	/* Of a cluster before this one. */
+	going.n = 0;
 	m->random = seed;
 	m->disk = sim_disk_alloc(seed, 4096);
 	make_directory(m->directory, sizeof(m->directory));
