@@ -44,6 +44,7 @@
 	X(WRITE_ERRORS,    114, "units",       "units of writeback that failed")                \
 	X(DIRTY_BYTES,     115, "bytes",       "bytes dirty or under way now")                  \
 	X(INFLIGHT_BYTES,  116, "bytes",       "memory of units under way now, parity and buffers included") \
+	X(INFLIGHT_MAX,    120, "bytes",       "the most that INFLIGHT_BYTES can come to")      \
 	X(PACKED_PLAIN,    117, "bytes",       "plaintext bytes of chunks that were compressed") \
 	X(PACKED_STORED,   118, "bytes",       "bytes that these were compressed to")          \
 	X(PACK_NOMEM,      119, "chunks",      "chunks stored raw because there was no memory to compress them") \

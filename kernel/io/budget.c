@@ -92,6 +92,7 @@ void weft_budget_give(struct weft_mount *mount, u64 bytes)
 void weft_io_budget_set(struct weft_mount *mount, u64 budget)
 {
 	WRITE_ONCE(mount->io.budget, budget);
+	weft_io_bound_tell(mount);
 	wake_up_all(&budget_wait);
 }
 

@@ -382,6 +382,10 @@ void weft_commit_forget(struct weft_inode *inode);
 /* Called by the COMMIT's sender only, while it has the inode's place. */
 u64 weft_commit_size(struct weft_inode *inode, const struct weft_commit_job *commit);
 
+/* --- mount.c ------------------------------------------------------------------------------------------------------------ */
+/* The counters say what INFLIGHT_BYTES can come to by the budget as it is. */
+void weft_io_bound_tell(struct weft_mount *mount);
+
 /* --- policy.c ---------------------------------------------------------------------------------------------------------- */
 /* For what is written of the inode now. What it names there is; the level is never 0. */
 void weft_policy_of(struct weft_inode *inode, struct weft_policy *policy);

@@ -37,6 +37,7 @@ struct writeback_control;
 struct weft_io_mount {
 	u64 budget;                   /* bytes that may be dirty or under way */
 	atomic64_t used;
+	u64 bound;                    /* of INFLIGHT_BYTES, as the mount's counters have it; by xchg() */
 
 	spinlock_t lock;              /* all up to lru; also weft_commit_job.inode and .running */
 	unsigned int units;           /* whose bytes are on their way to the stores */

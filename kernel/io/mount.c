@@ -45,6 +45,31 @@ static u64 unit_bytes_max(void)
 	return ((u64)totalram_pages() << PAGE_SHIFT) / 32;
 }
 
+/*
+ * The most that units on their way hold: their bytes, what they are stored as if that stands in pages of its own (in pieces
+ * of up to a frame), and its parity. Those that were copied are few and short.
+ */
+void weft_io_bound_tell(struct weft_mount *mount)
+{
+	u64 small = (SMALL_MAX + SMALL_MAX / 4 + 1) * (u64)WEFT_COPY_MAX;
+	u64 large = max(mount->io.unit_bytes_max + mount->io.unit_bytes_max / 4, (u64)WEFT_CHUNK_MAX);
+	u32 k = READ_ONCE(mount->k);
+	u64 budget;
+
+	/* The daemon may change budgets before it has said what the volume is like. */
+	if (!k)
+		return;
+	do {
+		u64 plain, bound;
+
+		budget = READ_ONCE(mount->io.budget);
+		plain = min(budget, small + large);
+		bound = 2 * plain + div_u64(plain * mount->m, k) + (UNITS_MAX + UNITS_MAX / 4 + 1) * WEFT_FRAME_SIZE;
+		weft_count(mount, WEFT_MC_INFLIGHT_MAX, (s64)(bound - xchg(&mount->io.bound, bound)));
+		/* Who changed it meanwhile may have told before us. */
+	} while (budget != READ_ONCE(mount->io.budget));
+}
+
 static unsigned int umount_timeout_ms = 30000;
 module_param(umount_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(umount_timeout_ms, "time in ms without progress after which a plain umount drops what cannot be written");
@@ -103,6 +128,7 @@ int weft_io_mount_init(struct weft_mount *mount)
 
 	mount_init_fields(mount);
 	weft_dedup_mount_init(mount);
+	weft_io_bound_tell(mount);
 	error = super_setup_bdi(mount->sb);
 	if (error)
 		return error;
