@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chunk/crctable.h"
@@ -40,6 +41,7 @@ static uint8_t content[FILE_BYTES], seen[FILE_BYTES];
 static uint64_t state = 4711;
 static unsigned int refused;
 static unsigned int codec;
+static struct timespec began;
 
 __attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *fmt, ...)
 {
@@ -93,7 +95,9 @@ static int shard_add(const char *path, const struct stat *st, int type, struct F
 	struct shard *shard = &shards[n_shards];
 	int fd;
 
-	if (type != FTW_F || !strstr(path, "/shards/"))
+	/* Other cases leave shards, and some that they have damaged: ours were written after this began. */
+	if (type != FTW_F || !strstr(path, "/shards/") || st->st_mtim.tv_sec < began.tv_sec ||
+	    (st->st_mtim.tv_sec == began.tv_sec && st->st_mtim.tv_nsec < began.tv_nsec))
 		return 0;
 	fd = open(path, O_RDONLY);
 	shard->size = (size_t)st->st_size;
@@ -102,8 +106,8 @@ static int shard_add(const char *path, const struct stat *st, int type, struct F
 		fail("%s: %s", path, strerror(errno));
 	close(fd);
 	snprintf(shard->path, sizeof(shard->path), "%s", path);
-	/* Other cases leave shards that they have damaged. */
 	if (weft_header_decode(&shard->info, shard->bytes, shard->size, NULL) || shard->info.codec != codec ||
+	    shard->size < shard->info.header_len + weft_crctable_len(shard->info.shard_len) + shard->info.shard_len ||
 	    n_shards + 1 == SHARDS_MAX)
 		free(shard->bytes);
 	else
@@ -240,6 +244,8 @@ static void one_codec(const char *name, unsigned int number)
 	run("weft --cluster demo volume create hostile-%s --k 2 --m 1 --codec %s >/dev/null", name, name);
 	run(CLIENT "mount -t weft demo:hostile-%s %s", name, base);
 	snprintf(path, sizeof(path), "%s/file", base);
+	/* The clock that files' times are taken from. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &began);
 	write_file(path, content, FILE_BYTES, O_CREAT);
 	codec = number;
 	n_shards = 0;
