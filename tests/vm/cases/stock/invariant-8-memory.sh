@@ -49,7 +49,7 @@ content() { { seq 1000000000 9999999999 || true; } 2>/dev/null | head -c "$1"; }
 mount -o remount,budget=16M /mnt/weft
 grep -q ' /mnt/weft .*budget=16384K' /proc/self/mounts || { echo "the budget is not what was asked for"; exit 1; }
 # Stores take their buffers when they are first used, and keep them.
-content $((32 * mib)) | dd of="$folder/first" bs=1M iflag=fullblock conv=fsync status=none
+content $((8 * budget)) | dd of="$folder/first" bs=1M iflag=fullblock conv=fsync status=none
 sample
 least=$memory start=$memory most_dirty=0 most_inflight=0 samples=0
 content "$size" | dd of="$folder/file" bs=1M iflag=fullblock conv=fsync status=none &
