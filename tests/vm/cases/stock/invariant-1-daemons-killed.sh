@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The bridge, a store and the metadata server are killed with SIGKILL while files are written, and
-# started again. No program sees an error, and what was synced is there.
+# The bridge, a store and the metadata server are killed with SIGKILL while files are written, and started again; then all of
+# them at once. No program sees an error, and what was synced is there.
 # weft-vm: timeout=400
 set -euo pipefail
 
@@ -24,8 +24,13 @@ copy_while_killing() { # VICTIM
 		done
 	) &
 	copy=$!
-	sleep 2	# in the middle of it, wherever that is
+	# In the middle of it: the large file and the first small one are synced or about to be.
+	until [[ -e $folder/small.1 ]]; do
+		kill -0 $copy || { echo "the copy ended before $1 was killed"; exit 1; }
+		sleep 0.05
+	done
 	"$cluster" kill "$1"
+	kill -0 $copy || { echo "the copy ended before $1 was killed"; exit 1; }
 	"$cluster" start "$1"
 	wait $copy || { echo "the copy failed when $1 was killed"; exit 1; }
 	echo 3 >/proc/sys/vm/drop_caches
@@ -38,4 +43,14 @@ copy_while_killing() { # VICTIM
 copy_while_killing bridge
 copy_while_killing 3
 copy_while_killing meta
+"$cluster" ready
+
+cp "$reference"/* .
+sync -f .
+"$cluster" kill meta bridge {1..9}
+"$cluster" start meta {1..9} bridge
+"$cluster" wait stores=9
+echo 3 >/proc/sys/vm/drop_caches
+for file in "$reference"/*; do cmp "$file" "${file##*/}"; done
+echo "ok: all were killed at once, and what was synced is there"
 "$cluster" ready
