@@ -190,7 +190,7 @@ static void run_set(struct meta_brain *brain, struct meta_op *op)
 		       "only a volume without files that nobody has mounted can become an encrypted one");
 		return;
 	case WEFT_ST_OPNOTSUPP:
-		refuse(op, WEFT_ST_OPNOTSUPP, "a volume with these settings cannot be encrypted: make one without them");
+		refuse(op, WEFT_ST_OPNOTSUPP, "a volume that deduplicates cannot be encrypted: create one without --dedup");
 		return;
 	case WEFT_ST_EXIST:
 		refuse(op, WEFT_ST_EXIST, "the volume's keys were changed at the same time; try again");
